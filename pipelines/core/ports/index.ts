@@ -1,0 +1,6 @@
+export * from './broker.ts'
+export * from './clock.ts'
+export * from './errors.ts'
+export * from './random.ts'
+export * from './registry.ts'
+export * from './warehouse.ts'

@@ -1,0 +1,13 @@
+/** Rows for one table in ClickHouse's RowBinary, and the means to query. */
+export interface Warehouse {
+  /** Runs a statement that returns nothing (DDL). */
+  command(sql: string, params?: Record<string, unknown>): Promise<void>
+  /** Rows of a query; values of `params` are bound as `{name:Type}`, never pasted into the text. */
+  query<Row>(sql: string, params?: Record<string, unknown>): Promise<Row[]>
+  /**
+   * Inserts RowBinary bytes. `token` makes a repeat of the same block a no-op
+   * (`insert_deduplication_token`); it resolves once the rows are durable.
+   */
+  insertRowBinary(table: string, columns: readonly string[], rows: Uint8Array, options?: { token?: string }): Promise<void>
+  close(): Promise<void>
+}
