@@ -1,0 +1,1 @@
+export { startKafka, type KafkaProcess, type KafkaProcessOptions } from './kafka-process.ts'

@@ -1,0 +1,163 @@
+import { randomBytes } from 'node:crypto'
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { ForestallError, isError } from '../../pipelines/core/ports/index.ts'
+import { startChild, type Child } from './child.ts'
+import { freePort } from './free-port.ts'
+import { classArchive, kafkaParts, type KafkaParts } from './kafka-parts.ts'
+import { KAFKA_LOGGING, KAFKA_READY, kafkaSettings, type KafkaPlace } from './kafka-settings.ts'
+import { findProgram, runProgram } from './programs.ts'
+
+/** Settings of the embedded Kafka. */
+export interface KafkaProcessOptions {
+  /** Kafka's own files go to `<dataDir>/kafka`. */
+  dataDir: string
+  /** Where the jars are kept; several data folders may share it. Default `<dataDir>/parts`. */
+  partsDir?: string
+  /** Default: that of the last start of this data folder if it is free, else any free one. */
+  port?: number
+  logFile?: string
+  heapMb?: number
+  /** Compile for speed (benches) and not for a quick start (tests). */
+  throughput?: boolean
+  /** Told before the jars are fetched. */
+  onPreparing?: (detail: string) => void
+  /** Told as soon as the process exists, before it is ready. */
+  onSpawn?: (pid: number) => void
+}
+
+/** A running embedded Kafka. */
+export interface KafkaProcess extends Child {
+  /** `host:port` */
+  readonly broker: string
+  readonly port: number
+}
+
+const READY_TIMEOUT_MS = 60_000
+const STOP_TIMEOUT_MS = 30_000
+const PORT_ATTEMPTS = 3
+
+/**
+ * Starts Apache Kafka (KRaft, one node, loopback only) as a child process; resolves once it answers.
+ * The first start fetches the jars. Throws SERVICE_MISSING without Java or Maven, STACK_FAILED with the
+ * last lines of the log.
+ */
+export async function startKafka(options: KafkaProcessOptions): Promise<KafkaProcess> {
+  const dataDir = resolve(options.dataDir)
+  const partsDir = resolve(options.partsDir ?? join(dataDir, 'parts'))
+  const java = findProgram('java')
+  const parts = await kafkaParts(partsDir, options.onPreparing)
+  const folder = join(dataDir, 'kafka')
+  mkdirSync(folder, { recursive: true })
+  for (let attempt = 1; ; attempt++) {
+    const place = await choosePlace(folder, attempt === 1 ? options.port : undefined)
+    try {
+      return await launch(options, { java, parts, folder, place })
+    } catch (error) {
+      const portTaken = isError(error, 'STACK_FAILED') && error.message.includes('Address already in use')
+      if (!portTaken || options.port !== undefined || attempt === PORT_ATTEMPTS) throw explain(error)
+    }
+  }
+}
+
+/** Ports of the last start, so that an address a user has noted stays valid. */
+async function choosePlace(folder: string, port: number | undefined): Promise<KafkaPlace> {
+  const file = join(folder, 'ports.json')
+  const last = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Partial<KafkaPlace>) : {}
+  const chosen = port ?? (await freePort(last.port))
+  const controllerPort = await freePort(last.controllerPort, [chosen])
+  writeFileSync(file, JSON.stringify({ port: chosen, controllerPort }))
+  return { port: chosen, controllerPort, logDir: join(folder, 'data') }
+}
+
+interface Launch {
+  java: string
+  parts: KafkaParts
+  folder: string
+  place: KafkaPlace
+}
+
+async function launch(
+  options: KafkaProcessOptions,
+  { java, parts, folder, place }: Launch,
+): Promise<KafkaProcess> {
+  const settingsFile = join(folder, 'server.properties')
+  const loggingFile = join(folder, 'log4j2.properties')
+  writeFileSync(settingsFile, kafkaSettings(place))
+  writeFileSync(loggingFile, KAFKA_LOGGING)
+  await formatOnce(java, parts, folder, settingsFile, place.logDir)
+  const archive = classArchive(parts, java)
+  const child = await startChild(
+    {
+      name: 'Kafka',
+      command: java,
+      args: [
+        ...memoryOptions(options),
+        ...archive.options,
+        '-Xlog:disable',
+        '-Xlog:all=error',
+        `-Dlog4j2.configurationFile=${loggingFile}`,
+        '-cp',
+        parts.classPath,
+        'kafka.Kafka',
+        settingsFile,
+      ],
+      cwd: folder,
+      logFile: options.logFile ?? join(folder, 'kafka.log'),
+      readyText: KAFKA_READY,
+      readyTimeoutMs: READY_TIMEOUT_MS,
+      stopTimeoutMs: STOP_TIMEOUT_MS,
+    },
+    options.onSpawn,
+  )
+  const stop = async (): Promise<void> => {
+    await child.stop()
+    // A JVM that was killed has not finished its archive.
+    if ((await child.exited).startsWith('exit code')) archive.finish()
+  }
+  return { ...child, stop, broker: `127.0.0.1:${place.port}`, port: place.port }
+}
+
+function memoryOptions({ throughput = false, heapMb }: KafkaProcessOptions): string[] {
+  return [
+    `-Xmx${heapMb ?? (throughput ? 1024 : 512)}m`,
+    '-XX:MaxDirectMemorySize=128m',
+    '-XX:+ExitOnOutOfMemoryError',
+    ...(throughput ? [] : ['-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC']),
+  ]
+}
+
+/** Writes the cluster id into an empty log folder. A marker tells a finished format from an interrupted one. */
+async function formatOnce(
+  java: string,
+  parts: KafkaParts,
+  folder: string,
+  settingsFile: string,
+  logDir: string,
+): Promise<void> {
+  const marker = join(folder, 'formatted')
+  if (existsSync(marker)) return
+  rmSync(logDir, { recursive: true, force: true })
+  // Kafka's tools take an id that begins with a dash for an option.
+  const clusterId = randomBytes(16).toString('base64url').replace(/^-/, 'A')
+  const args = [
+    '-XX:TieredStopAtLevel=1',
+    '-XX:+UseSerialGC',
+    '-cp',
+    parts.classPath,
+    'kafka.tools.StorageTool',
+  ]
+  await runProgram(java, [...args, 'format', '-t', clusterId, '-c', settingsFile], {
+    what: 'Formatting the storage of Kafka',
+  })
+  writeFileSync(marker, `${clusterId}\n`)
+}
+
+/** A Java that is too old shows itself only when it loads Kafka's classes. */
+function explain(error: unknown): unknown {
+  if (!(error instanceof Error) || !error.message.includes('UnsupportedClassVersionError')) return error
+  return new ForestallError('SERVICE_MISSING', 'The Java found is too old for Kafka.', {
+    cause: error,
+    cure: 'Install Java 17 or later, and set JAVA_HOME to it if several are installed.',
+  })
+}
