@@ -1,0 +1,7 @@
+export * from './bytes.ts'
+export * from './distinct-column.ts'
+export * from './hash.ts'
+export * from './moments.ts'
+export * from './quantiles.ts'
+export * from './sketch-column.ts'
+export * from './top-k-column.ts'
