@@ -22,6 +22,10 @@ export const ERRORS = {
   TOPOLOGY_INVALID: { cause: 'A topology cannot be built as written.', cure: 'Change the node named in the message.' },
   POLICY_CONTRADICTS: { cause: 'Policies contradict each other or the inventory.', cure: 'Change the field named in the message.' },
   NOT_FOUND: { cause: 'The thing asked for does not exist.', cure: 'Check the name or id.' },
+  SOLVER_FAILED: { cause: 'The linear program solver could not take or solve a program.', cure: 'Report the program; until then the policy falls back to its greedy plan.' },
+  SNAPSHOT_CORRUPT: { cause: 'The snapshot of a follower on disk is damaged or of another version.', cure: 'None needed: it is ignored and read again from Kafka; see to the disk if it happens again.' },
+  DATA_PLANE_UNREACHABLE: { cause: 'A data plane (a proxy, a router) does not answer.', cure: 'Start it, or mend the address; what stands is applied again when it answers.' },
+  DATA_PLANE_REFUSED: { cause: 'A data plane refused a command or a decision; nothing was changed.', cure: 'See the text: it is what the data plane answered.' },
 } as const
 
 /** A code of the catalogue. */
