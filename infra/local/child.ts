@@ -17,6 +17,8 @@ export interface ChildOptions {
   readyTimeoutMs: number
   /** How long `stop` waits after SIGTERM before SIGKILL. */
   stopTimeoutMs: number
+  /** Ends a start that is under way. */
+  signal?: AbortSignal | undefined
 }
 
 /** A running child process. */

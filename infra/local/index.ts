@@ -1,1 +1,15 @@
+export { startChild, type Child, type ChildOptions } from './child.ts'
+export { freePort } from './free-port.ts'
 export { startKafka, type KafkaProcess, type KafkaProcessOptions } from './kafka-process.ts'
+export { fetchWithMaven } from './maven.ts'
+export { identityOf, isRunning, waitUntilGone, type ProcessIdentity } from './process-identity.ts'
+export { findProgram } from './programs.ts'
+export {
+  openSupervisor,
+  type LaunchContext,
+  type Part,
+  type PartDeath,
+  type RunningPart,
+  type Supervisor,
+  type SupervisorOptions,
+} from './supervisor.ts'

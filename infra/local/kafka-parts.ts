@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { existsSync, readdirSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fetchWithMaven } from './maven.ts'
+import { fetchWithMaven, type RunMaven } from './maven.ts'
 
 /** The version of Apache Kafka that the embedded stack runs. */
 const KAFKA_VERSION = '4.3.1'
@@ -27,13 +27,15 @@ export interface KafkaParts {
 export async function kafkaParts(
   partsDir: string,
   onPreparing?: (detail: string) => void,
+  signal?: AbortSignal,
 ): Promise<KafkaParts> {
   const folder = join(partsDir, `kafka-${KAFKA_VERSION}`)
   if (!existsSync(folder)) onPreparing?.(`fetching Apache Kafka ${KAFKA_VERSION} with Maven`)
-  await fetchWithMaven(folder, `Apache Kafka ${KAFKA_VERSION}`, async (run, target) => {
+  const fill = async (run: RunMaven, target: string): Promise<void> => {
     writeFileSync(join(target, 'pom.xml'), POM)
     await run('copy-dependencies', '-DoutputDirectory=lib', '-DincludeScope=runtime')
-  })
+  }
+  await fetchWithMaven(folder, `Apache Kafka ${KAFKA_VERSION}`, fill, signal)
   const lib = join(folder, 'lib')
   const jars = readdirSync(lib).filter((name) => name.endsWith('.jar'))
   return {

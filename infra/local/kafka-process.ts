@@ -24,6 +24,8 @@ export interface KafkaProcessOptions {
   onPreparing?: (detail: string) => void
   /** Told as soon as the process exists, before it is ready. */
   onSpawn?: (pid: number) => void
+  /** Ends a start that is under way. */
+  signal?: AbortSignal
 }
 
 /** A running embedded Kafka. */
@@ -46,7 +48,7 @@ export async function startKafka(options: KafkaProcessOptions): Promise<KafkaPro
   const dataDir = resolve(options.dataDir)
   const partsDir = resolve(options.partsDir ?? join(dataDir, 'parts'))
   const java = findProgram('java')
-  const parts = await kafkaParts(partsDir, options.onPreparing)
+  const parts = await kafkaParts(partsDir, options.onPreparing, options.signal)
   const folder = join(dataDir, 'kafka')
   mkdirSync(folder, { recursive: true })
   for (let attempt = 1; ; attempt++) {
@@ -107,6 +109,7 @@ async function launch(
       readyText: KAFKA_READY,
       readyTimeoutMs: READY_TIMEOUT_MS,
       stopTimeoutMs: STOP_TIMEOUT_MS,
+      signal: options.signal,
     },
     options.onSpawn,
   )

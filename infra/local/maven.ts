@@ -17,6 +17,7 @@ export async function fetchWithMaven(
   target: string,
   what: string,
   fill: (run: RunMaven, folder: string) => Promise<void>,
+  signal?: AbortSignal,
 ): Promise<void> {
   if (existsSync(target)) return
   const mvn = findProgram('mvn')
@@ -26,6 +27,7 @@ export async function fetchWithMaven(
     await runProgram(mvn, ['-q', '-B', '-C', `${DEPENDENCY_PLUGIN}:${goal}`, ...args], {
       what: `Fetching ${what} with Maven`,
       cwd: folder,
+      signal,
       cure: 'Check that Maven can reach its repository (mirror and proxy: ~/.m2/settings.xml), then start again.',
     })
   }

@@ -53,11 +53,12 @@ export const lastLines = (text: string, count = 8): string =>
 export async function runProgram(
   command: string,
   args: readonly string[],
-  options: { what: string; cwd?: string; cure?: string },
+  options: { what: string; cwd?: string; cure?: string; signal?: AbortSignal | undefined },
 ): Promise<string> {
   const child = spawn(command, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+    ...(options.signal ? { signal: options.signal } : {}),
   })
   let output = ''
   const collect = (chunk: Buffer): void => {
