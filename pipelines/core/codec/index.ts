@@ -1,0 +1,3 @@
+export * from './columns.ts'
+export * from './records.ts'
+export * from './wire.ts'
