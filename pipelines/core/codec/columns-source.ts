@@ -127,6 +127,8 @@ const skipVarint = (maxBytes: number, fail: string): string =>
  */
 function readVarint(maxBytes: number, fail: string): string {
   const limit = maxBytes === 5 ? 2 ** 31 : 2 ** 63
+  // As a double, the largest magnitude of a long is rounded up to the limit itself.
+  const largest = maxBytes === 5 ? limit - 1 : limit
   return `if (p >= e) ${fail}; c = b[p++]; sign = c & 1; v = (c & 127) >>> 1;
 if (c > 127) {
   if (p >= e) ${fail}; c = b[p++]; v |= (c & 127) << 6;
@@ -138,7 +140,7 @@ if (c > 127) {
         if (p >= e || m >= ${limit}) ${fail};
         c = b[p++]; v += (c & 127) * m;
       }
-      if (v >= ${limit}) ${fail};
+      if (v > ${largest}) ${fail};
     }
   }
 }
