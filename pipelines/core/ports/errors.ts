@@ -26,6 +26,11 @@ export const ERRORS = {
   SNAPSHOT_CORRUPT: { cause: 'The snapshot of a follower on disk is damaged or of another version.', cure: 'None needed: it is ignored and read again from Kafka; see to the disk if it happens again.' },
   DATA_PLANE_UNREACHABLE: { cause: 'A data plane (a proxy, a router) does not answer.', cure: 'Start it, or mend the address; what stands is applied again when it answers.' },
   DATA_PLANE_REFUSED: { cause: 'A data plane refused a command or a decision; nothing was changed.', cure: 'See the text: it is what the data plane answered.' },
+  BATCH_CORRUPT: { cause: 'A record batch fetched from Kafka fails its checksum or has an unknown format.', cure: 'Check the disk and memory of the broker that leads the partition named.' },
+  INSTANCE_FENCED: { cause: 'Another process has joined the consumer group under the same instance id.', cure: 'None if it is the replacement of this worker, which stops; otherwise give each worker its own slot.' },
+  TRANSACTION_EXPIRED: { cause: 'A transaction stayed open longer than its timeout and the broker aborted it.', cure: 'Commit more often, or raise transactionTimeoutMs; nothing of it was written.' },
+  TRANSACTION_UNKNOWN: { cause: 'A commit was sent and its answer never came: it may or may not have taken effect.', cure: 'None needed: the worker starts again from the offsets that stand in Kafka.' },
+  REGISTRY_FAILED: { cause: 'The schema registry does not answer, or refuses the request.', cure: 'Check SCHEMA_REGISTRY_URL, SCHEMA_REGISTRY_USER and SCHEMA_REGISTRY_PASSWORD.' },
 } as const
 
 /** A code of the catalogue. */
