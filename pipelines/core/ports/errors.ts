@@ -31,6 +31,8 @@ export const ERRORS = {
   TRANSACTION_EXPIRED: { cause: 'A transaction stayed open longer than its timeout and the broker aborted it.', cure: 'Commit more often, or raise transactionTimeoutMs; nothing of it was written.' },
   TRANSACTION_UNKNOWN: { cause: 'A commit was sent and its answer never came: it may or may not have taken effect.', cure: 'None needed: the worker starts again from the offsets that stand in Kafka.' },
   REGISTRY_FAILED: { cause: 'The schema registry does not answer, or refuses the request.', cure: 'Check SCHEMA_REGISTRY_URL, SCHEMA_REGISTRY_USER and SCHEMA_REGISTRY_PASSWORD.' },
+  WAREHOUSE_UNAVAILABLE: { cause: 'ClickHouse does not answer, or cannot take more work now.', cure: 'Check CLICKHOUSE_URL and that ClickHouse runs; what waits is written once it answers.' },
+  WAREHOUSE_REJECTED: { cause: 'ClickHouse refused a statement or rows.', cure: 'See the text: it is what ClickHouse answered; the table may lack a column of this version.' },
 } as const
 
 /** A code of the catalogue. */

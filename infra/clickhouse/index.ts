@@ -1,0 +1,2 @@
+export { type ClickHouseOptions, type ClickHouseProcess, startClickHouse } from './process.ts'
+export { createWarehouse, ensureDatabase, type WarehouseOptions } from './warehouse.ts'
