@@ -64,13 +64,13 @@ function topicsPage(): string {
     t.key,
     String(t.partitions),
     retention(t),
-    t.eventTime ? 'event time' : 'time of writing',
+    t.eventTime ? 'event time' : 'when it was written',
     t.doc,
   ])
   const intro =
-    'A replay or demo writes to `<prefix>.<topic>`. No topic is cut by time: event time may be that of a replay.'
+    'A replay or demo writes to `<prefix><topic>`. No topic is cut by time: event time may be that of a replay.'
   return page('Topics', intro, [
-    table(['Topic', 'Record', 'Key', 'Partitions', 'Kept', 'Kafka timestamp', 'What'], rows),
+    table(['Topic', 'Record', 'Key', 'Partitions', 'Kept', 'Time of a record', 'What'], rows),
   ])
 }
 

@@ -15,8 +15,8 @@ export interface TopicDefinition {
   /** Bytes kept per partition; -1: everything (compacted topics). */
   readonly retentionBytes: number
   /**
-   * Kafka timestamps are event time. No topic has a retention by time: a replay of 2004 would be deleted
-   * as it is written, and the clocks of followers and dead letters may be replayed too.
+   * Records carry event time, which a replay also uses as Kafka timestamp. No topic at all has a retention by
+   * time: a replay of 2004 would be deleted as it is written, and the clocks of followers may be replayed too.
    */
   readonly eventTime: boolean
   readonly doc: string
@@ -164,7 +164,7 @@ export function deadLetterTopic(inputTopic: string): TopicDefinition {
     `${DEAD_LETTER_PREFIX}${inputTopic}`,
     'DeadLetter',
     null,
-    'The key of the original record.',
+    'Partition and offset of the original record.',
     `Records of \`${inputTopic}\` that could not be used.`,
     { eventTime: false },
   )
@@ -179,14 +179,14 @@ export const TOPICS: readonly TopicDefinition[] = [
 ]
 
 /**
- * The name of a topic for a replay or demo: `prefix.base`; without a prefix the name itself.
- * The dead letters of a replay are `prefix.dlq.base`.
+ * The name of a topic for a replay or demo: the prefix, separator included (`replay-7.`), then the base name.
+ * '' is live. The dead letters of a replay are `replay-7.dlq.<base>`.
  */
-export const topicName = (base: string, prefix = ''): string => (prefix === '' ? base : `${prefix}.${base}`)
+export const topicName = (base: string, prefix = ''): string => `${prefix}${base}`
 
 /** The name without the prefix: the inverse of `topicName`. A name that does not carry the prefix comes back as it is. */
 export const baseTopicName = (name: string, prefix = ''): string =>
-  prefix !== '' && name.startsWith(`${prefix}.`) ? name.slice(prefix.length + 1) : name
+  name.startsWith(prefix) ? name.slice(prefix.length) : name
 
 /**
  * The definition of a topic by its name without prefix; `dlq.<anything>` has one too.

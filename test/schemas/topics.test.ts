@@ -30,10 +30,10 @@ describe('topics', () => {
 
   it('puts replays under a prefix, dead letters too, and takes it off again', () => {
     expect(topicName('telemetry.flows')).toBe('telemetry.flows')
-    expect(topicName('dlq.telemetry.flows', 'r1')).toBe('r1.dlq.telemetry.flows')
-    expect(baseTopicName('r1.dlq.telemetry.flows', 'r1')).toBe('dlq.telemetry.flows')
-    expect(baseTopicName('telemetry.flows', 'r1')).toBe('telemetry.flows')
-    expect(topicSpec('telemetry.flows', { prefix: 'r1', replicationFactor: 3 })).toMatchObject({
+    expect(topicName('dlq.telemetry.flows', 'r1.')).toBe('r1.dlq.telemetry.flows')
+    expect(baseTopicName('r1.dlq.telemetry.flows', 'r1.')).toBe('dlq.telemetry.flows')
+    expect(baseTopicName('telemetry.flows', 'r1.')).toBe('telemetry.flows')
+    expect(topicSpec('telemetry.flows', { prefix: 'r1.', replicationFactor: 3 })).toMatchObject({
       name: 'r1.telemetry.flows',
       partitions: 4,
       replicationFactor: 3,
