@@ -1,0 +1,2 @@
+export { createInlineSolver } from './highs.ts'
+export { createWorkerSolver } from './worker.ts'
