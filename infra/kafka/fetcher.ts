@@ -1,0 +1,317 @@
+import type { RecordCursor, TopicPartition } from '#core/ports'
+import { ForestallError, partitionKey } from '#core/ports'
+import type { Api } from './apis.ts'
+import type { Cluster, Lane } from './cluster.ts'
+import { createDelivery } from './delivery.ts'
+import type { ReadPartition } from './delivery.ts'
+import { createFetchApi } from './fetch-response.ts'
+import type { FetchArguments, RawFetch, RawPartition } from './fetch-response.ts'
+import { byTopic, listOffsets } from './offsets.ts'
+import { isTransient, protocolError } from './retry.ts'
+import { findBatches } from './visible-batches.ts'
+
+/** Where to start a partition. `explicit`: the offset must exist; otherwise the reader falls back to the earliest. */
+export interface ReadFrom extends TopicPartition {
+  readonly offset: number
+  readonly explicit: boolean
+}
+
+/** Settings of a fetcher. */
+export interface FetcherOptions {
+  readonly cluster: Cluster
+  readonly readCommitted: boolean
+  /** Largest answer of one fetch, and most that waits to be handed out before fetching stops, bytes. Default 32 MiB. */
+  readonly maxBytes?: number
+  /** Default 4 MiB. */
+  readonly maxBytesPerPartition?: number
+  /** How long the broker holds a fetch while there is nothing new. Default 500. */
+  readonly maxWaitMs?: number
+  onBatch(cursor: RecordCursor): Promise<void> | void
+  /** The position of a partition has changed (batches handed out, or void ones skipped). */
+  onMoved?(partition: TopicPartition, position: number): void
+  /** A failure that fetching again cannot mend. The partition named in it stays stopped; all do after a failed `onBatch`. */
+  onError(error: Error): void
+}
+
+/** Fetches partitions from their leaders on its own sockets, and hands batches out one at a time. */
+export interface Fetcher {
+  /** Replaces what is being read. */
+  assign(partitions: readonly ReadFrom[], generationId: number): void
+  pause(partitions: readonly TopicPartition[]): void
+  resume(partitions: readonly TopicPartition[]): void
+  position(partition: TopicPartition): number
+  /** Reads nothing any more; resolves when the callback that runs has returned. */
+  clear(): Promise<void>
+  close(): Promise<void>
+}
+
+interface FetchPartition extends ReadPartition {
+  leader: number
+  topicId: string
+  inFlight: boolean
+  /** Since when the brokers do not know the topic; null while they do. */
+  unknownSinceMs: number | null
+}
+
+/** Kafka errors of a partition that pass: leaders move, replicas catch up, ids change, a disk is slow. */
+const PASSING = new Set([-1, 2, 3, 5, 6, 7, 9, 56, 74, 75, 78, 100, 103])
+const OFFSET_OUT_OF_RANGE = 1
+const UNKNOWN_TOPIC = 3
+const FIRST_BACKOFF_MS = 20
+const LAST_BACKOFF_MS = 1000
+
+/** Creates a fetcher that reads nothing until `assign`. */
+export function createFetcher(options: FetcherOptions): Fetcher {
+  const {
+    cluster,
+    readCommitted,
+    maxBytes = 32 << 20,
+    maxBytesPerPartition = 4 << 20,
+    maxWaitMs = 500,
+  } = options
+  const lane: Lane = cluster.openLane('fetch')
+  const partitions = new Map<string, FetchPartition>()
+  const busyNodes = new Set<number>()
+  let request: Api<FetchArguments, RawFetch> | null = null
+  let rotation = 0
+  let backoffMs = 0
+  let backoff: NodeJS.Timeout | null = null
+  let locating = false
+  let closed = false
+
+  const delivery = createDelivery({
+    onBatch: (cursor) => options.onBatch(cursor),
+    onMoved: (p) => {
+      p.explicit = true // from here on a missing offset is lost data, wherever we began
+      options.onMoved?.(p, p.position)
+      if (delivery.queuedBytes() < maxBytes) pump()
+    },
+    onError: (error, p) => {
+      const corrupt = error instanceof ForestallError && error.code === 'BATCH_CORRUPT'
+      if (corrupt) stop(p)
+      else for (const each of partitions.values()) stop(each)
+      report(error)
+    },
+  })
+
+  const report = (error: unknown): void => {
+    if (!closed) options.onError(error instanceof Error ? error : new Error(String(error)))
+  }
+
+  /** Drops what is fetched and queued, and goes back to the first offset that was not handed out. */
+  function rewind(p: ReadPartition): void {
+    p.round++
+    p.fetchOffset = p.position
+  }
+
+  function stop(p: ReadPartition): void {
+    rewind(p)
+    p.stopped = true
+  }
+
+  /** Leaders are looked up again after a delay that doubles with each failure in a row. */
+  function fail(error: unknown): void {
+    if (closed) return
+    if (!isTransient(error)) {
+      for (const p of partitions.values()) stop(p)
+      return report(error)
+    }
+    cluster.forgetLeaders()
+    for (const p of partitions.values()) p.leader = -1
+    backoffMs = Math.min(Math.max(backoffMs * 2, FIRST_BACKOFF_MS), LAST_BACKOFF_MS)
+    backoff ??= setTimeout(() => {
+      backoff = null
+      pump()
+    }, backoffMs)
+  }
+
+  async function locate(): Promise<void> {
+    const lost = [...partitions.values()].filter((p) => p.leader < 0 && !p.stopped)
+    const topics = await cluster.topics([...new Set(lost.map((p) => p.topic))])
+    for (const p of lost) {
+      const info = topics.get(p.topic)
+      p.leader = info?.leaders[p.partition] ?? -1
+      p.topicId = info?.id ?? ''
+      if (info?.error !== UNKNOWN_TOPIC) p.unknownSinceMs = null
+      else if (performance.now() - (p.unknownSinceMs ??= performance.now()) > cluster.options.retryForMs) {
+        stop(p)
+        report(new ForestallError('NOT_FOUND', `topic ${p.topic} does not exist`))
+      }
+    }
+    const still = lost.find((p) => p.leader < 0 && !p.stopped)
+    if (still !== undefined) throw protocolError(5, partitionKey(still.topic, still.partition))
+  }
+
+  /** Sends a fetch to every node that has something to read and no fetch under way. */
+  function pump(): void {
+    if (closed || backoff !== null || delivery.queuedBytes() >= maxBytes) return
+    const wanted = new Map<number, FetchPartition[]>()
+    let lost = false
+    for (const p of partitions.values()) {
+      if (p.paused || p.stopped || p.inFlight) continue
+      if (p.leader < 0) lost = true
+      else if (!busyNodes.has(p.leader)) wanted.set(p.leader, [...(wanted.get(p.leader) ?? []), p])
+    }
+    if (lost && !locating) {
+      locating = true
+      locate()
+        .catch(fail)
+        .finally(() => {
+          locating = false
+          pump()
+        })
+    }
+    for (const [node, list] of wanted) start(node, list)
+  }
+
+  function start(node: number, list: FetchPartition[]): void {
+    busyNodes.add(node)
+    for (const p of list) p.inFlight = true
+    fetchNode(node, list)
+      .catch(fail)
+      .finally(() => {
+        busyNodes.delete(node)
+        for (const p of list) p.inFlight = false
+        pump()
+      })
+  }
+
+  async function fetchNode(node: number, list: FetchPartition[]): Promise<void> {
+    request ??= createFetchApi(await cluster.version(1, 12, 17))
+    const byName = request.version < 13
+    const connection = await lane.node(node)
+    // The broker serves partitions in this order until maxBytes: rotate, or the last ones starve.
+    const first = rotation++ % list.length
+    const ordered = [...list.slice(first), ...list.slice(0, first)]
+    const rounds = new Map(ordered.map((p) => [p, p.round]))
+    const topics = byTopic(ordered, (p) => ({
+      topicId: byName ? p.topic : p.topicId,
+      partition: p.partition,
+      currentLeaderEpoch: -1,
+      fetchOffset: BigInt(p.fetchOffset),
+      lastFetchedEpoch: -1,
+      partitionMaxBytes: maxBytesPerPartition,
+    })).map((t) => ({ topicId: t.partitions[0]?.topicId ?? '', partitions: t.partitions }))
+    const response = await request.async(
+      connection,
+      maxWaitMs,
+      1,
+      maxBytes,
+      readCommitted ? 1 : 0,
+      0,
+      -1,
+      topics,
+      [],
+      '',
+    )
+    if (response.error !== 0) throw protocolError(response.error, `fetch from node ${node}`)
+    backoffMs = 0
+    const find = new Map(ordered.map((p) => [`${byName ? p.topic : p.topicId}:${p.partition}`, p]))
+    for (const raw of response.partitions) {
+      const p = find.get(`${raw.topicKey}:${raw.partition}`)
+      if (p !== undefined && p.round === rounds.get(p)) take(p, raw, response.buffer)
+    }
+  }
+
+  function take(p: FetchPartition, raw: RawPartition, buffer: Buffer): void {
+    if (raw.error === OFFSET_OUT_OF_RANGE) return void outOfRange(p)
+    if (PASSING.has(raw.error)) return fail(protocolError(raw.error, `${p.topic}-${p.partition}`))
+    if (raw.error !== 0) {
+      stop(p)
+      return report(protocolError(raw.error, `${p.topic}-${p.partition}`))
+    }
+    try {
+      const batches = findBatches(buffer, raw, p.fetchOffset, readCommitted)
+      p.fetchOffset = batches.at(-1)?.nextOffset ?? p.fetchOffset
+      delivery.push(p, batches)
+    } catch (error) {
+      stop(p)
+      report(error)
+    }
+  }
+
+  async function outOfRange(p: FetchPartition): Promise<void> {
+    const wanted = p.fetchOffset
+    const { round } = p
+    p.stopped = true
+    try {
+      const earliest =
+        (await listOffsets(cluster, lane, [p], 'earliest', () => closed)).get(
+          partitionKey(p.topic, p.partition),
+        ) ?? 0
+      if (p.round !== round) return
+      if (p.explicit) {
+        report(
+          new ForestallError(
+            'OFFSET_OUT_OF_RANGE',
+            `${p.topic}-${p.partition}: offset ${wanted} is wanted, the earliest is ${earliest}`,
+          ),
+        )
+        return
+      }
+      p.position = earliest
+      rewind(p)
+      p.stopped = false
+      pump()
+    } catch (error) {
+      if (p.round === round) report(error)
+    }
+  }
+
+  const each = (list: readonly TopicPartition[], act: (p: FetchPartition) => void): void => {
+    for (const { topic, partition } of list) {
+      const p = partitions.get(partitionKey(topic, partition))
+      if (p !== undefined) act(p)
+    }
+  }
+
+  function drop(): void {
+    for (const p of partitions.values()) stop(p)
+    partitions.clear()
+  }
+
+  return {
+    assign(list, generationId) {
+      drop()
+      for (const { topic, partition, offset, explicit } of list) {
+        partitions.set(partitionKey(topic, partition), {
+          topic,
+          partition,
+          generationId,
+          explicit,
+          position: offset,
+          fetchOffset: offset,
+          round: 0,
+          paused: false,
+          stopped: false,
+          leader: -1,
+          topicId: '',
+          inFlight: false,
+          unknownSinceMs: null,
+        })
+      }
+      pump()
+    },
+    pause: (list) =>
+      each(list, (p) => {
+        p.paused = true
+        rewind(p)
+      }),
+    resume(list) {
+      each(list, (p) => (p.paused = false))
+      pump()
+    },
+    position: ({ topic, partition }) => partitions.get(partitionKey(topic, partition))?.position ?? -1,
+    clear() {
+      drop()
+      return delivery.idle()
+    },
+    async close() {
+      closed = true
+      if (backoff !== null) clearTimeout(backoff)
+      drop()
+      await lane.close()
+      await delivery.idle()
+    },
+  }
+}
