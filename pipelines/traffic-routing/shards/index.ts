@@ -1,0 +1,7 @@
+export * from './place-by-stream.ts'
+export * from './place-shards.ts'
+export * from './policies.ts'
+export * from './ring.ts'
+export * from './shard-columns.ts'
+export * from './share-histogram.ts'
+export * from './size-shards.ts'
