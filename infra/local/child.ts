@@ -1,7 +1,7 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { closeSync, existsSync, mkdirSync, openSync, readSync, renameSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { ForestallError } from '../../pipelines/core/ports/index.ts'
+import { ForestallError } from '#core/ports'
 import { findOnPath, lastLines } from './programs.ts'
 
 /** What to run as a child process. */

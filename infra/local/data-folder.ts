@@ -1,6 +1,6 @@
 import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { ForestallError } from '../../pipelines/core/ports/index.ts'
+import { ForestallError } from '#core/ports'
 import { identityOf, isRunning, type ProcessIdentity } from './process-identity.ts'
 
 /** Reads a file that holds a process identity; undefined if it is missing or unreadable. */

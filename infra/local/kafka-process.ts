@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto'
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { ForestallError, isError } from '../../pipelines/core/ports/index.ts'
+import { ForestallError, isError } from '#core/ports'
 import { startChild, type Child } from './child.ts'
-import { freePort } from './free-port.ts'
+import { rememberedPort } from './free-port.ts'
 import { classArchive, kafkaParts, type KafkaParts } from './kafka-parts.ts'
 import { KAFKA_LOGGING, KAFKA_READY, kafkaSettings, type KafkaPlace } from './kafka-settings.ts'
 import { findProgram, runProgram } from './programs.ts'
@@ -52,7 +52,9 @@ export async function startKafka(options: KafkaProcessOptions): Promise<KafkaPro
   const folder = join(dataDir, 'kafka')
   mkdirSync(folder, { recursive: true })
   for (let attempt = 1; ; attempt++) {
-    const place = await choosePlace(folder, attempt === 1 ? options.port : undefined)
+    const port = options.port ?? (await rememberedPort(dataDir, 'kafka', attempt > 1))
+    const controllerPort = await rememberedPort(dataDir, 'kafka-controller', attempt > 1)
+    const place = { port, controllerPort, logDir: join(folder, 'data') }
     try {
       return await launch(options, { java, parts, folder, place })
     } catch (error) {
@@ -60,16 +62,6 @@ export async function startKafka(options: KafkaProcessOptions): Promise<KafkaPro
       if (!portTaken || options.port !== undefined || attempt === PORT_ATTEMPTS) throw explain(error)
     }
   }
-}
-
-/** Ports of the last start, so that an address a user has noted stays valid. */
-async function choosePlace(folder: string, port: number | undefined): Promise<KafkaPlace> {
-  const file = join(folder, 'ports.json')
-  const last = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Partial<KafkaPlace>) : {}
-  const chosen = port ?? (await freePort(last.port))
-  const controllerPort = await freePort(last.controllerPort, [chosen])
-  writeFileSync(file, JSON.stringify({ port: chosen, controllerPort }))
-  return { port: chosen, controllerPort, logDir: join(folder, 'data') }
 }
 
 interface Launch {

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { accessSync, constants, statSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
-import { ForestallError } from '../../pipelines/core/ports/index.ts'
+import { ForestallError } from '#core/ports'
 
 /** Programs the embedded stack calls, and how a user gets each one. */
 const CURES = {

@@ -1,5 +1,5 @@
 import { join, resolve } from 'node:path'
-import { ForestallError } from '../../pipelines/core/ports/index.ts'
+import { ForestallError } from '#core/ports'
 import { lockDataFolder } from './data-folder.ts'
 import { pidFiles, type PidFiles } from './pid-files.ts'
 

@@ -1,4 +1,4 @@
-import { ForestallError, type SchemaRegistry } from '../../pipelines/core/ports/index.ts'
+import { ForestallError, type SchemaRegistry } from '#core/ports'
 import { requestJson, type RegistryAnswer, type RegistryConnection } from './request.ts'
 
 /** Ids that the registry does not know are asked for again after this time: a registry may lag behind. */

@@ -12,6 +12,7 @@ export class RegistryError extends Error {
 
 /** The errors of the API that this registry answers (Confluent's numbers and words). */
 export const registryErrors = {
+  unreadable: () => new RegistryError(400, 'The body is not JSON.'),
   subjectNotFound: (subject: string) => new RegistryError(40401, `Subject '${subject}' not found.`),
   versionNotFound: (version: number) => new RegistryError(40402, `Version ${version} not found.`),
   schemaNotFound: () => new RegistryError(40403, 'Schema not found'),

@@ -1,6 +1,6 @@
 import { Buffer } from 'node:buffer'
 import { setTimeout as delay } from 'node:timers/promises'
-import { ForestallError } from '../../pipelines/core/ports/index.ts'
+import { ForestallError } from '#core/ports'
 
 /** Where a registry is, and who asks. */
 export interface RegistryConnection {

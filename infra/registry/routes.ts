@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import { COMPATIBILITY_LEVELS, type CompatibilityLevel } from './compatibility.ts'
 import { RegistryError, registryErrors } from './registry-error.ts'
@@ -129,6 +129,16 @@ function configRoutes(app: FastifyInstance, service: RegistryService): void {
   })
 }
 
+/** Many clients name a content type on every request, also on a DELETE without a body. */
+function parseBody(body: string): unknown {
+  if (body === '') return undefined
+  try {
+    return JSON.parse(body)
+  } catch {
+    throw registryErrors.unreadable()
+  }
+}
+
 const MEDIA_TYPE = 'application/vnd.schemaregistry.v1+json'
 
 /**
@@ -136,13 +146,13 @@ const MEDIA_TYPE = 'application/vnd.schemaregistry.v1+json'
  * references. Errors are answered as `{error_code, message}`.
  */
 export function addRoutes(app: FastifyInstance, service: RegistryService): void {
-  const asJson = app.getDefaultJsonParser('error', 'error')
-  const mediaTypes = ['application/json', /^application\/vnd\.schemaregistry/]
-  app.addContentTypeParser<string>(mediaTypes, { parseAs: 'string' }, (request, body, done) => {
-    // Many clients name a content type on every request, also on a DELETE without a body.
-    if (body === '') done(null, undefined)
-    else asJson(request, body, done)
-  })
+  for (const mediaType of ['application/json', /^application\/vnd\.schemaregistry/]) {
+    app.addContentTypeParser<string>(
+      mediaType,
+      { parseAs: 'string' },
+      async (_: FastifyRequest, body: string) => parseBody(body),
+    )
+  }
   app.addHook('onRequest', async (_, reply) => {
     reply.header('content-type', MEDIA_TYPE)
   })

@@ -1,5 +1,5 @@
 import { Buffer } from 'node:buffer'
-import type { Broker, TransactionalProducer } from '../../pipelines/core/ports/index.ts'
+import type { Broker, TransactionalProducer } from '#core/ports'
 
 /** A key of the log and its newest value; null: deleted. */
 export interface LogEntry {

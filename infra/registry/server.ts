@@ -1,6 +1,6 @@
 import fastify from 'fastify'
 import type { AddressInfo } from 'node:net'
-import type { Broker } from '../../pipelines/core/ports/index.ts'
+import type { Broker } from '#core/ports'
 import { addRoutes } from './routes.ts'
 import { brokerSchemaLog, type SchemaLog } from './schema-log.ts'
 import { openService } from './service.ts'

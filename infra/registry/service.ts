@@ -1,4 +1,4 @@
-import { isError } from '../../pipelines/core/ports/index.ts'
+import { isError } from '#core/ports'
 import { incompatibilities, type CompatibilityLevel } from './compatibility.ts'
 import { registryErrors } from './registry-error.ts'
 import type { LogEntry, SchemaLog } from './schema-log.ts'

@@ -1,5 +1,5 @@
-import type { LogEntry, SchemaLog } from '../../infra/registry/index.ts'
-import { ForestallError } from '../../pipelines/core/ports/index.ts'
+import type { LogEntry, SchemaLog } from '#infra/registry'
+import { ForestallError } from '#core/ports'
 
 /** A schema log in memory that several registries may share; like Kafka's, it fences all but the last opened. */
 export interface MemorySchemaLog {

@@ -3,9 +3,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { identityOf, isRunning, openSupervisor, waitUntilGone } from '../../../infra/local/index.ts'
-import type { PartDeath, RunningPart } from '../../../infra/local/index.ts'
-import { isError } from '../../../pipelines/core/ports/index.ts'
+import { identityOf, isRunning, openSupervisor, waitUntilGone } from '#infra/local'
+import type { PartDeath, RunningPart } from '#infra/local'
+import { isError } from '#core/ports'
 
 let dataDir: string
 beforeEach(() => {
@@ -56,7 +56,7 @@ test('a second instance on the same folder is refused in one sentence, and may s
 
 /** A process that tries to open the folder, says what came of it, and ends when its input ends. */
 async function startRival(): Promise<{ outcome: string; end(): void }> {
-  const module = new URL('../../../infra/local/index.ts', import.meta.url).href
+  const module = new URL('#infra/local', import.meta.url).href
   const script = `
     const { openSupervisor } = await import(${JSON.stringify(module)})
     const outcome = await openSupervisor({ dataDir: process.argv[1] }).then(() => 'won', (error) => error.code)

@@ -1,11 +1,6 @@
 import { afterEach, expect, test } from 'vitest'
-import {
-  createRegistryClient,
-  serveLog,
-  type Registry,
-  type SchemaLog,
-} from '../../../infra/registry/index.ts'
-import { isError } from '../../../pipelines/core/ports/index.ts'
+import { createRegistryClient, serveLog, type Registry, type SchemaLog } from '#infra/registry'
+import { isError } from '#core/ports'
 import { memorySchemaLog } from '../../support/memory-schema-log.ts'
 
 const open: Registry[] = []
