@@ -1,5 +1,6 @@
 export * from './bytes.ts'
 export * from './distinct-column.ts'
+export * from './flow-hash.ts'
 export * from './hash.ts'
 export * from './moments.ts'
 export * from './quantiles.ts'
