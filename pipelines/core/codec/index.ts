@@ -1,3 +1,5 @@
+export * from './address.ts'
 export * from './columns.ts'
 export * from './records.ts'
+export * from './ring-hash.ts'
 export * from './wire.ts'

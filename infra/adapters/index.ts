@@ -1,0 +1,1 @@
+export * from './goflow2/index.ts'
