@@ -76,17 +76,19 @@ export function createTransactionalProducer(
     }
   }
 
+  async function run(operation: () => Promise<void>): Promise<void> {
+    if (failure !== null) throw failure
+    try {
+      await operation()
+    } catch (error) {
+      failure = await explain(error)
+      throw failure
+    }
+  }
+
   /** Runs operations in order; the first error sticks. */
   function enqueue(operation: () => Promise<void>): Promise<void> {
-    const result = tail.then(async () => {
-      if (failure !== null) throw failure
-      try {
-        await operation()
-      } catch (error) {
-        failure = await explain(error)
-        throw failure
-      }
-    })
+    const result = tail.then(() => run(operation))
     tail = result.catch(() => {})
     return result
   }
