@@ -11,7 +11,7 @@ export type RunMaven = (goal: string, ...args: string[]) => Promise<void>
 /**
  * Fills the folder `target` through Maven unless it exists. It is filled under another name and then renamed,
  * so that a half-done download is never used and several processes may do this at once.
- * Throws SERVICE_MISSING without Maven, STACK_FAILED if it cannot fetch.
+ * Throws SERVICE_MISSING without Maven, or if it cannot fetch.
  */
 export async function fetchWithMaven(
   target: string,
@@ -28,6 +28,7 @@ export async function fetchWithMaven(
       what: `Fetching ${what} with Maven`,
       cwd: folder,
       signal,
+      code: 'SERVICE_MISSING',
       cure: 'Check that Maven can reach its repository (mirror and proxy: ~/.m2/settings.xml), then start again.',
     })
   }

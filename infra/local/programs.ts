@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { accessSync, constants, statSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
-import { ForestallError } from '#core/ports'
+import { ForestallError, type ErrorCode } from '#core/ports'
 
 /** Programs the embedded stack calls, and how a user gets each one. */
 const CURES = {
@@ -46,14 +46,24 @@ export function findProgram(name: ProgramName): string {
 export const lastLines = (text: string, count = 8): string =>
   text.trimEnd().split('\n').slice(-count).join('\n')
 
+interface RunOptions {
+  /** For the message: "Fetching Apache Kafka". */
+  what: string
+  cwd?: string
+  signal?: AbortSignal | undefined
+  /** What its failure means. Default STACK_FAILED. */
+  code?: ErrorCode
+  cure?: string
+}
+
 /**
  * Runs a program to its end and returns what it wrote to both outputs.
- * Throws STACK_FAILED with `what` and its last lines if it fails.
+ * Throws `code` with `what` and its last lines if it fails.
  */
 export async function runProgram(
   command: string,
   args: readonly string[],
-  options: { what: string; cwd?: string; cure?: string; signal?: AbortSignal | undefined },
+  options: RunOptions,
 ): Promise<string> {
   const child = spawn(command, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -72,5 +82,9 @@ export async function runProgram(
   })
   if (code === 0) return output
   const message = `${options.what} failed (exit code ${code}):\n${lastLines(output)}`
-  throw new ForestallError('STACK_FAILED', message, options.cure === undefined ? {} : { cure: options.cure })
+  throw new ForestallError(
+    options.code ?? 'STACK_FAILED',
+    message,
+    options.cure === undefined ? {} : { cure: options.cure },
+  )
 }

@@ -56,7 +56,7 @@ test('a second instance on the same folder is refused in one sentence, and may s
 
 /** A process that tries to open the folder, says what came of it, and ends when its input ends. */
 async function startRival(): Promise<{ outcome: string; end(): void }> {
-  const module = new URL('#infra/local', import.meta.url).href
+  const module = new URL('../../../infra/local/supervisor.ts', import.meta.url).href
   const script = `
     const { openSupervisor } = await import(${JSON.stringify(module)})
     const outcome = await openSupervisor({ dataDir: process.argv[1] }).then(() => 'won', (error) => error.code)
