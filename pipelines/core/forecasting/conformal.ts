@@ -1,0 +1,183 @@
+import type { ByteReader, ByteWriter } from '#core/math'
+import { quantileType7 } from '#core/math'
+import { decodeFloats, encodeFloats } from './model.ts'
+
+/** Probabilities of the quantiles of every forecast: q025 q10 q50 q90 q975 q99. */
+export const QUANTILE_LEVELS: readonly number[] = [0.025, 0.1, 0.5, 0.9, 0.975, 0.99]
+/** Number of quantiles per step. */
+export const LEVELS = QUANTILE_LEVELS.length
+
+/** Share of a typical error by which one error moves a quantile. */
+const RATE = 0.05
+/** Memory of the typical error and of the coverage, in errors. */
+const MEMORY = 200
+/** Share of the median error that moves the point forecast: a median of few errors is itself uncertain. */
+const MEDIAN_SHARE = 0.5
+/** Forecasts from neighbouring origins err together: this many count as one. */
+const ORIGINS_PER_FACT = 3
+const LOW = 0
+const HIGH = 4
+
+/**
+ * Prediction intervals of one series from its own forecast errors, per horizon step and level, in warped
+ * units (scale.ts). `calibrate` takes the quantiles of rolling-origin errors, pooled over the steps
+ * h-1, h and h+1 (split conformal: Lei et al. 2018; no error may rest on a fitted point). `observe` then
+ * moves each quantile by every error that comes true (quantile tracking: Angelopoulos et al. 2023), which
+ * keeps the long-run coverage right whatever the series does. State: 7 floats a step.
+ */
+export class Conformal {
+  readonly horizon: number
+  readonly #offsets: Float32Array
+  /** Typical absolute error per step. */
+  readonly #typical: Float32Array
+  #coverage = 0.95
+  #observed = 0
+
+  constructor(horizon: number) {
+    this.horizon = horizon
+    this.#offsets = new Float32Array(horizon * LEVELS)
+    this.#typical = new Float32Array(horizon)
+  }
+
+  /** Share of recent errors inside q025..q975: 0.95 when honest. */
+  get coverage(): number {
+    return this.#coverage
+  }
+
+  /** Errors observed since the start. */
+  get observed(): number {
+    return this.#observed
+  }
+
+  /** Bytes of state. */
+  get memoryBytes(): number {
+    return this.#offsets.byteLength + this.#typical.byteLength + 16
+  }
+
+  /** Offset of a level at step h (1..horizon), as it stands. */
+  offset(h: number, level: number): number {
+    return this.#offsets[(h - 1) * LEVELS + level] as number
+  }
+
+  /**
+   * Starts from errors: `origins` rows of `horizon`, NaN where unknown, times `unit`. Steps without errors
+   * take the last known step, growing with the square root of the distance (a random walk). `prior` (> 0): the
+   * standard deviation of one step when nothing is known; it fades as errors come in, so that few errors
+   * give an honestly wide interval. `keep` (0..1) is the share of the present
+   * offsets that stays: what observation has taught outlives a refit.
+   */
+  calibrate(errors: Float32Array, origins: number, unit: number, prior: number, keep: number): void {
+    const pool = new Float64Array(origins * 3)
+    let known = 0
+    for (let h = 1; h <= this.horizon; h++) {
+      const n = this.#pool(errors, origins, h, unit, pool)
+      if (n > 0) {
+        this.#setFrom(pool.subarray(0, n).sort(), h, origins, prior, keep)
+        known = h
+      } else if (known > 0) this.#grow(known, h)
+      else this.#setPrior(h, prior)
+    }
+  }
+
+  /** An error (actual - median forecast, warped) of a forecast made h steps before has come true. */
+  observe(h: number, error: number): void {
+    if (!Number.isFinite(error)) return
+    const inside = error >= this.offset(h, LOW) && error <= this.offset(h, HIGH)
+    this.#coverage += ((inside ? 1 : 0) - this.#coverage) / Math.min(MEMORY, this.#observed + 20)
+    this.#observed++
+    this.#move(h, error, RATE)
+    if (h > 1) this.#move(h - 1, error, RATE / 4)
+    if (h < this.horizon) this.#move(h + 1, error, RATE / 4)
+  }
+
+  /** Quantiles of step h around the median forecast `centre` (warped) to `out[at..at+6)`, ascending. */
+  quantiles(h: number, centre: number, out: Float64Array, at: number): void {
+    const start = (h - 1) * LEVELS
+    let before = -Infinity
+    for (let level = 0; level < LEVELS; level++) {
+      const value = Math.max(before, centre + (this.#offsets[start + level] as number))
+      out[at + level] = value
+      before = value
+    }
+  }
+
+  encode(writer: ByteWriter): void {
+    writer.f64(this.#coverage)
+    writer.varint(this.#observed)
+    encodeFloats(writer, this.#offsets)
+    encodeFloats(writer, this.#typical)
+  }
+
+  decode(reader: ByteReader): void {
+    this.#coverage = reader.f64()
+    this.#observed = reader.varint()
+    decodeFloats(reader, this.#offsets)
+    decodeFloats(reader, this.#typical)
+  }
+
+  #pool(errors: Float32Array, origins: number, h: number, unit: number, pool: Float64Array): number {
+    let n = 0
+    for (let row = 0; row < origins; row++) {
+      for (let step = Math.max(1, h - 1); step <= Math.min(this.horizon, h + 1); step++) {
+        const error = errors[row * this.horizon + step - 1] as number
+        if (!Number.isNaN(error)) pool[n++] = error * unit
+      }
+    }
+    return n
+  }
+
+  #setFrom(sorted: Float64Array, h: number, origins: number, prior: number, keep: number): void {
+    let sum = 0
+    for (const error of sorted) sum += Math.abs(error)
+    this.#typical[h - 1] = sum / sorted.length
+    const facts = Math.max(1, origins / ORIGINS_PER_FACT)
+    for (let level = 0; level < LEVELS; level++) {
+      const p = QUANTILE_LEVELS[level] as number
+      const learnt = p === 0.5 ? MEDIAN_SHARE * quantileType7(sorted, p) : cautiousQuantile(sorted, p, facts)
+      const value = learnt + (2 * prior * (NORMAL[level] as number)) / (1 + facts) ** 2
+      const at = (h - 1) * LEVELS + level
+      this.#offsets[at] = keep * (this.#offsets[at] as number) + (1 - keep) * value
+    }
+  }
+
+  #grow(from: number, h: number): void {
+    const factor = Math.sqrt(h / from)
+    this.#typical[h - 1] = factor * (this.#typical[from - 1] as number)
+    for (let level = 0; level < LEVELS; level++) {
+      this.#offsets[(h - 1) * LEVELS + level] = factor * this.offset(from, level)
+    }
+  }
+
+  #setPrior(h: number, prior: number): void {
+    const width = prior * Math.sqrt(h)
+    this.#typical[h - 1] = width
+    for (let level = 0; level < LEVELS; level++) {
+      this.#offsets[(h - 1) * LEVELS + level] = width * (NORMAL[level] as number)
+    }
+  }
+
+  #move(h: number, error: number, rate: number): void {
+    const typical = this.#typical[h - 1] as number
+    this.#typical[h - 1] = typical + (Math.abs(error) - typical) / MEMORY
+    const step = rate * (this.#typical[h - 1] as number)
+    for (let level = 0; level < LEVELS; level++) {
+      const at = (h - 1) * LEVELS + level
+      const p = QUANTILE_LEVELS[level] as number
+      const offset = this.#offsets[at] as number
+      this.#offsets[at] = offset + step * (error > offset ? p : p - 1)
+    }
+  }
+}
+
+/** Standard normal quantiles of the levels. */
+const NORMAL = [-1.96, -1.2816, 0, 1.2816, 1.96, 2.3263]
+
+/**
+ * Quantile p of errors that hold only `facts` independent ones: the level is moved outwards by its distance
+ * from the middle over `facts` (the conformal correction (n + 1) / n), at most halfway to 0 or 1.
+ */
+function cautiousQuantile(sorted: Float64Array, p: number, facts: number): number {
+  const side = Math.max(p, 1 - p)
+  const outer = Math.min(side + (side - 0.5) / facts, 1 - (1 - side) / 2)
+  return quantileType7(sorted, p < 0.5 ? 1 - outer : outer)
+}

@@ -1,0 +1,26 @@
+import type { ForecastModel } from './model.ts'
+import { Sarima } from './sarima.ts'
+import { blend, drift, exponentialLevel, mean, naive, seasonalNaive } from './simple-models.ts'
+
+const PLAIN: Readonly<Record<string, () => ForecastModel>> = { naive, ses: exponentialLevel, mean, drift }
+const SEASONAL: Readonly<Record<string, (season: number) => ForecastModel>> = {
+  'seasonal-naive': seasonalNaive,
+  sarima: (season) => new Sarima(season),
+  blend: (season) => seasonalBlend(exponentialLevel(), new Sarima(season), season),
+}
+
+/** The champion of most operational series: level and seasonal ARIMA, half each. */
+export function seasonalBlend(level: ForecastModel, seasonal: ForecastModel, season: number): ForecastModel {
+  return blend(`blend-${season}`, level, seasonal)
+}
+
+/** A model without state, by name: naive, ses, mean, drift, seasonal-naive-M, sarima-M, blend-M (M = season in steps). Throws RangeError for any other. */
+export function createModel(name: string): ForecastModel {
+  const plain = PLAIN[name]
+  if (plain) return plain()
+  const dash = name.lastIndexOf('-')
+  const season = Number(name.slice(dash + 1))
+  const make = SEASONAL[name.slice(0, dash)]
+  if (!make || !Number.isInteger(season) || season < 2) throw new RangeError(`no model is named ${name}`)
+  return make(season)
+}
