@@ -1,5 +1,5 @@
 import { ClickHouseError } from '@clickhouse/client'
-import { ForestallError } from '../../pipelines/core/ports/index.ts'
+import { ForestallError } from '#core/ports'
 
 /** Codes of states that pass: overload, timeouts, connections between replicas, stops. */
 const TRANSIENT = new Set([

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import { ClickHouseLogLevel, createClient } from '@clickhouse/client'
-import { ForestallError, isError, type Warehouse } from '../../pipelines/core/ports/index.ts'
+import { ForestallError, isError, type Warehouse } from '#core/ports'
 import { isSpent, notBegun, toForestallError } from './errors.ts'
 
 /** Where ClickHouse is. The URL may carry credentials; they are never logged or put into errors. */

@@ -1,0 +1,7 @@
+export { createSinkCounters, type SinkCounters } from './counters.ts'
+export * from './ddl.ts'
+export { compileCell, type WriteCell } from './row-binary.ts'
+export { RowBytes } from './row-bytes.ts'
+export { compileRows, type RowEncoder } from './row-encoder.ts'
+export { createSink, type Sink, type SinkOptions } from './sink.ts'
+export { type Decode, decodeWith, type UndecodableRecord } from './sink-input.ts'
