@@ -53,6 +53,39 @@ export function sizeShards(input: SizeShardsInput): Shard[] {
   return withElephants(input, shards, cap)
 }
 
+/**
+ * Cuts several streams so that all their shards together are at most `maxTotal`: if the configured caps give more, all
+ * caps are raised by the same factor, the smallest that suffices (within 1 %). Within a call, and as long as the factor
+ * stands, shards of a higher risk still nest. Throws POLICY_CONTRADICTS if the policies alone ask for more.
+ */
+export function sizeAllShards(inputs: readonly SizeShardsInput[], maxTotal: number): Shard[][] {
+  const sized = (factor: number) =>
+    inputs.map((input) =>
+      sizeShards({ ...input, policies: { ...input.policies, cap: input.policies.cap * factor } }),
+    )
+  const count = (shards: readonly Shard[][]) => shards.reduce((sum, list) => sum + list.length, 0)
+  const configured = sized(1)
+  if (count(configured) <= maxTotal) return configured
+  const fewest = inputs.reduce((sum, { policies }) => sum + 2 ** minDepth(policies), 0)
+  if (fewest > maxTotal)
+    throw new ForestallError(
+      'POLICY_CONTRADICTS',
+      `shards.maxTotal = ${maxTotal}: the streams need ${fewest} shards`,
+      {
+        cure: `Set maxTotal to ${fewest} or more, or lower criticalMinDepth or minRegions.`,
+      },
+    )
+  let low = 1
+  let high = 2
+  while (count(sized(high)) > maxTotal) high *= 2
+  while (high / low > 1.01) {
+    const middle = Math.sqrt(low * high)
+    if (count(sized(middle)) > maxTotal) low = middle
+    else high = middle
+  }
+  return sized(high)
+}
+
 /** Largest share of the stream that one shard may carry: the cap on all traffic, lowered by the risk. */
 function streamCap(policies: ShardPolicies, risk: number, streamBytesShare: number): number {
   return (policies.cap * (1 - policies.riskShrink * risk)) / streamBytesShare
