@@ -1,6 +1,13 @@
 import type { Ack } from '#schemas'
-import { type Broker, type Clock, type Producer, systemTimers, type Timers } from '../ports/index.ts'
-import { createBackground, createPause } from './background.ts'
+import {
+  type Broker,
+  type Clock,
+  createPause,
+  type Producer,
+  systemTimers,
+  type Timers,
+} from '../ports/index.ts'
+import { createBackground } from './background.ts'
 
 /** Sends reports in the background; what cannot be sent now is kept, newest first to stay, and tried again. */
 export interface AckSender {

@@ -1,5 +1,3 @@
-import type { Timers } from '../ports/index.ts'
-
 /** Work in the background, one run at a time; a kick during a run leads to one more. */
 export interface Background {
   kick(): void
@@ -32,35 +30,6 @@ export function createBackground(work: () => Promise<void>, after: () => void = 
     },
     async settled() {
       while (state.running !== null) await state.running
-    },
-  }
-}
-
-/** A wait that can be cut short. */
-export interface Pause {
-  wait(ms: number): Promise<void>
-  /** Ends the present wait and all later ones at once. */
-  end(): void
-}
-
-/** Waits on the given timers. */
-export function createPause(timers: Timers): Pause {
-  let ended = false
-  let wakeUp = (): void => {}
-  return {
-    wait(ms) {
-      if (ended) return Promise.resolve()
-      return new Promise((resolve) => {
-        const timer = timers.after(ms, resolve)
-        wakeUp = () => {
-          timer.cancel()
-          resolve()
-        }
-      })
-    },
-    end() {
-      ended = true
-      wakeUp()
     },
   }
 }

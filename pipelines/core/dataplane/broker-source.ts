@@ -1,5 +1,6 @@
 import {
   type Broker,
+  createPause,
   type DecisionSource,
   type DecisionSourceHandler,
   type DecodeDecision,
@@ -7,11 +8,11 @@ import {
   type PartitionReader,
   partitionKey,
   type RecordCursor,
+  skippedRecord,
   systemTimers,
   type Timers,
   type TopicPartition,
 } from '../ports/index.ts'
-import { createPause } from './background.ts'
 
 /** The ends behind `lag` are asked for again after this time, when somebody wants to know. */
 const LAG_FRESH_MS = 1000
@@ -64,23 +65,20 @@ export function createBrokerSource<Body>(
     until: 'stable' | 'forever',
     handler: DecisionSourceHandler<Body>,
   ): Promise<void> {
-    let failure: Error | null = null
     const current = broker.readPartitions({
       partitions: partitions.map((p) => ({ ...p, from: positions.get(p.partition) ?? 'earliest' })),
       until,
       onBatch: async (cursor) => {
-        while (!state.stopped && cursor.next()) await handOut(cursor, handler)
+        while (!state.stopped && cursor.next()) {
+          await handOut(cursor, handler)
+          positions.set(cursor.partition, cursor.offset + 1)
+        }
         if (!state.stopped) positions.set(cursor.partition, cursor.nextOffset)
-      },
-      onError(error) {
-        failure ??= error
-        void current.close()
       },
     })
     reader = current
     try {
       await current.done
-      if (failure !== null) throw failure
       if (until === 'stable') for (const p of partitions) positions.set(p.partition, current.position(p))
     } finally {
       reader = null
@@ -97,8 +95,7 @@ export function createBrokerSource<Body>(
     try {
       decision = await decode(buffer.subarray(valueStart, valueStart + valueLength))
     } catch (cause) {
-      const where = `${topic} partition ${partition} offset ${offset}`
-      return handler.onError(new ForestallError('RECORD_UNDECODABLE', `Decision in ${where}.`, { cause }))
+      return handler.onError(skippedRecord(cause, `${topic} partition ${partition} offset ${offset}`))
     }
     await handler.onDecision({ entity, decision, partition, offset })
   }

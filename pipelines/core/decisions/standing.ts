@@ -27,15 +27,11 @@ export async function readStanding<Body>(
   }
   if (count === undefined) throw new ForestallError('NOT_FOUND', `Topic ${topic} does not exist.`)
   const standing = new Map<string, Decision<Body>>()
-  let failure: unknown = null
   const reader = broker.readPartitions({
     partitions: Array.from({ length: count }, (_, partition) => ({ topic, partition, from: 'earliest' })),
     until: 'end',
     onBatch: async (cursor) => {
       while (cursor.next()) await keepRecord(standing, cursor, decode)
-    },
-    onError: (error) => {
-      failure ??= error
     },
   })
   try {
@@ -43,7 +39,6 @@ export async function readStanding<Body>(
   } finally {
     await reader.close()
   }
-  if (failure !== null) throw failure
   return standing
 }
 

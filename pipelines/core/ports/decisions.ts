@@ -1,4 +1,5 @@
 import type { Ack, DecisionInput, DecisionMode, DecisionReason } from '#schemas'
+import { ForestallError, isError } from './errors.ts'
 
 /** What every decision record carries; see the field docs of the schemas. */
 export interface DecisionEnvelope {
@@ -25,8 +26,22 @@ export interface Decision<Body> extends DecisionEnvelope {
   body: Body
 }
 
-/** Reads a decision from the value of a record (Confluent wire format). Throws RECORD_UNDECODABLE or RECORD_SCHEMA_UNKNOWN. */
+/**
+ * Reads a decision from the value of a record (Confluent wire format). Throws RECORD_UNDECODABLE, RECORD_INVALID or
+ * RECORD_SCHEMA_UNKNOWN for a record that nobody will ever read; anything else counts as passing (a registry that is
+ * away) and the record is read again.
+ */
 export type DecodeDecision<Body> = (value: Buffer) => Decision<Body> | Promise<Decision<Body>>
+
+/** The error that a source reports for a skipped record, with where it lies; throws `cause` again if it may pass. */
+export function skippedRecord(cause: unknown, where: string): ForestallError {
+  const isFinal =
+    isError(cause, 'RECORD_UNDECODABLE') ||
+    isError(cause, 'RECORD_INVALID') ||
+    isError(cause, 'RECORD_SCHEMA_UNKNOWN')
+  if (!isFinal) throw cause
+  return new ForestallError(cause.code, `Decision in ${where}: ${cause.message}`, { cause })
+}
 
 /** One record of a decision topic. */
 export interface DecisionEvent<Body> {

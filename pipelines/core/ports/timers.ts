@@ -60,3 +60,32 @@ export function manualTimers(clock: ManualClock): ManualTimers {
     },
   }
 }
+
+/** A wait that can be cut short. */
+export interface Pause {
+  wait(ms: number): Promise<void>
+  /** Ends the present wait and all later ones at once. */
+  end(): void
+}
+
+/** Waits on the given timers. */
+export function createPause(timers: Timers): Pause {
+  let ended = false
+  let wakeUp = (): void => {}
+  return {
+    wait(ms) {
+      if (ended) return Promise.resolve()
+      return new Promise((resolve) => {
+        const timer = timers.after(ms, resolve)
+        wakeUp = () => {
+          timer.cancel()
+          resolve()
+        }
+      })
+    },
+    end() {
+      ended = true
+      wakeUp()
+    },
+  }
+}

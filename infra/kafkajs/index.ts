@@ -1,0 +1,2 @@
+export * from './ack-sender.ts'
+export * from './source.ts'
