@@ -208,13 +208,13 @@ class GroupCopier implements Copier {
     }
   }
 
-  #end(error: Error): void {
+  #end(fenced: Error): void {
     if (this.#stopped) return
     this.#stopped = true
     clearInterval(this.#timer)
     void this.#reader?.close().catch(() => undefined)
     void this.#producer.close().catch(() => undefined)
-    this.#o.onWarning(error)
-    this.#outcome.reject(error)
+    this.#o.onWarning(fenced)
+    this.#outcome.reject(fenced)
   }
 }

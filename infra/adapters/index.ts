@@ -1,1 +1,3 @@
 export * from './goflow2/index.ts'
+export * from './probes/index.ts'
+export * from './tabular/index.ts'
