@@ -24,7 +24,7 @@ export interface FetcherOptions {
   readonly maxBytes?: number
   /** Default 4 MiB. */
   readonly maxBytesPerPartition?: number
-  /** How long the broker holds a fetch while there is nothing new. Default 500. */
+  /** How long the broker holds a fetch while there is nothing new. Default 100: a resumed partition waits for the fetch under way. */
   readonly maxWaitMs?: number
   onBatch(cursor: RecordCursor): Promise<void> | void
   /** The position of a partition has changed (batches handed out, or void ones skipped). */
