@@ -1,3 +1,4 @@
+export * from './anomaly.ts'
 export * from './ar-ridge.ts'
 export * from './bank.ts'
 export * from './conformal.ts'
