@@ -13,6 +13,15 @@ import { type LinearSolver, mulberry32 } from '#core/ports'
 import golden from './evaluate-shards-golden.json' with { type: 'json' }
 import { checkProperties, spreadRatios } from './evaluate-shards-properties.ts'
 import { spreadRisk } from './evaluate-shards-risk.ts'
+import {
+  eachStream,
+  fractionalChurn,
+  type Goal,
+  isCritical,
+  run,
+  type Scored,
+  type Step,
+} from './evaluate-shards-score.ts'
 import { createMluProgram } from './lp-mlu.ts'
 import { maxUtilisation, type Network } from './network.ts'
 import { quantileDemand } from './plans.ts'
@@ -20,8 +29,6 @@ import {
   createPlacer,
   createShareHistogram,
   DEFAULT_SHARD_POLICIES,
-  placeFromScratch,
-  placeStickily,
   type ShardColumns,
   type SizeShardsInput,
   shardColumns,
@@ -68,22 +75,10 @@ const COLUMNS: readonly Column[] = [
   { key: 'stickyMovedBytesPercent', heading: 'sticky moved % by bytes', decimals: 2 },
   { key: 'stickyLatencyMs', heading: 'latency ms', decimals: 3 },
   { key: 'stickyCriticalLatencyMs', heading: 'of critical streams', decimals: 3 },
-  { key: 'stickyStepMs', heading: 'step p99 ms', decimals: 1 },
+  { key: 'laggedMean', heading: 'planned on the matrix before: MLU / best', decimals: 4 },
+  { key: 'laggedP99', heading: 'p99', decimals: 3 },
+  { key: 'stickyStepMs', heading: 'step p99 ms, warm', decimals: 1 },
 ]
-
-/** What every row of the table shares. */
-interface Scored {
-  readonly network: Network
-  /** The scored demands, their plans LP(d) and the utilisation these reach. */
-  readonly demands: readonly Float64Array[]
-  readonly plans: readonly Float64Array[]
-  readonly best: Float64Array
-  /** Share of each stream in the summed p90 of training. */
-  readonly share: Float64Array
-}
-
-/** Next placement from the standing one (undefined at the first interval). */
-type Step = (interval: number, standing: Int32Array | undefined) => Int32Array
 
 /** The made-up flows of the page: 4,096 per stream, weight rank^-1.1, hashes of mulberry32(stream + 1). */
 function flowShares(streams: number): ShareTree[] {
@@ -107,95 +102,12 @@ function fixedShards(trees: readonly ShareTree[], depth: number): ShardColumns {
   )
 }
 
-/** Means over the steps of one way to place. */
-function run(scored: Scored, shards: ShardColumns, step: Step): Record<string, number> {
-  const { network, demands, best } = scored
-  const ratios: number[] = []
-  const moved = { ring: [] as number[], bytes: [] as number[] }
-  const latency = { all: [] as number[], critical: [] as number[] }
-  const elapsed: number[] = []
-  let standing: Int32Array | undefined
-  for (const [j, demand] of demands.entries()) {
-    const began = performance.now()
-    const path = step(j, standing)
-    elapsed.push(performance.now() - began)
-    const splits = toSplits(network, shards, path)
-    ratios.push(maxUtilisation(network, splits, demand) / best[j]!)
-    latency.all.push(latencyMs(network, splits, demand, () => true))
-    latency.critical.push(latencyMs(network, splits, demand, isCritical))
-    if (standing !== undefined) {
-      moved.ring.push(movedShare(shards, demand, standing, path, shards.ring))
-      moved.bytes.push(movedShare(shards, demand, standing, path, shards.share))
-    }
-    standing = path
-  }
-  return {
-    mean: mean(ratios),
-    p99: nearestRank(sorted(ratios), 0.99),
-    moved: 100 * mean(moved.ring),
-    movedBytes: 100 * mean(moved.bytes),
-    latency: mean(latency.all),
-    criticalLatency: mean(latency.critical),
-    stepMs: nearestRank(sorted(elapsed), 0.99),
-  }
-}
-
-const isCritical = (stream: number): boolean => stream % 10 === 0
-
-function toSplits(network: Network, shards: ShardColumns, path: Int32Array): Float64Array {
-  const splits = new Float64Array(network.paths)
-  for (let s = 0; s < shards.count; s++) splits[path[s]!]! += shards.share[s]!
-  return splits
-}
-
-/** Demand-weighted propagation over the streams that `counts`. */
-function latencyMs(
-  network: Network,
-  splits: Float64Array,
-  demand: Float64Array,
-  counts: (k: number) => boolean,
-): number {
-  let sum = 0
-  let total = 0
-  for (let p = 0; p < network.paths; p++) {
-    const stream = network.pairOf[p]!
-    if (!counts(stream)) continue
-    sum += splits[p]! * demand[stream]! * network.latencyMs[p]!
-    total += splits[p]! * demand[stream]!
-  }
-  return sum / total
-}
-
-function movedShare(
-  shards: ShardColumns,
-  demand: Float64Array,
-  before: Int32Array,
-  after: Int32Array,
-  size: Float64Array,
-): number {
-  let moved = 0
-  for (let s = 0; s < shards.count; s++)
-    if (before[s] !== after[s]) moved += demand[shards.stream[s]!]! * size[s]!
-  return moved / demand.reduce((sum, d) => sum + d, 0)
-}
-
-function fractionalChurn({ network, demands, plans }: Scored): number {
-  const churn: number[] = []
-  for (let j = 1; j < plans.length; j++) {
-    const total = demands[j]!.reduce((sum, d) => sum + d, 0)
-    let moved = 0
-    for (let p = 0; p < network.paths; p++)
-      moved += Math.abs(plans[j]![p]! - plans[j - 1]![p]!) * demands[j]![network.pairOf[p]!]!
-    churn.push(moved / 2 / total)
-  }
-  return 100 * mean(churn)
-}
-
 function row(scored: Scored, shards: ShardColumns, sticky: Step): Metrics {
-  const { network, plans } = scored
+  const { network } = scored
   const sizes = sorted(shards.share.map((share, s) => 100 * share * scored.share[shards.stream[s]!]!))
-  const scratch = run(scored, shards, (j) => eachStream(network, shards, plans[j]!, undefined))
+  const scratch = run(scored, shards, ({ targets }) => eachStream(network, shards, targets))
   const stuck = run(scored, shards, sticky)
+  const lagged = run(scored, shards, sticky, scored.lagged)
   return {
     number: shards.count,
     p99ShardPercent: nearestRank(sizes, 0.99),
@@ -210,37 +122,28 @@ function row(scored: Scored, shards: ShardColumns, sticky: Step): Metrics {
     stickyMovedBytesPercent: stuck['movedBytes']!,
     stickyLatencyMs: stuck['latency']!,
     stickyCriticalLatencyMs: stuck['criticalLatency']!,
-    stickyStepMs: stuck['stepMs']!,
+    laggedMean: lagged['mean']!,
+    laggedP99: lagged['p99']!,
+    stickyStepMs: lagged['stepMs']!,
   }
-}
-
-/** Every stream by itself: sticky, or from scratch if nothing stands. */
-function eachStream(
-  network: Network,
-  shards: ShardColumns,
-  targets: Float64Array,
-  standing?: Int32Array,
-): Int32Array {
-  const path = standing?.slice() ?? new Int32Array(shards.count)
-  for (let k = 0; k < network.pairs; k++)
-    if (standing === undefined) placeFromScratch(network, shards, targets, k, path)
-    else placeStickily(network, shards, targets, k, path)
-  return path
 }
 
 function prepare(input: ShardEvaluationInput): Scored {
   const { network, demands, trainCount } = input
   const program = createMluProgram(network, input.solver)
-  const scoredDemands = demands.filter((_, i) => i >= trainCount && (i - trainCount) % EVERY === 0)
-  const plans = scoredDemands.map((demand) => program.plan(demand))
+  const rows = [...demands.keys()].filter((i) => i >= trainCount && (i - trainCount) % EVERY === 0)
+  const goal = (demand: Float64Array): Goal => ({ targets: program.plan(demand), demand })
+  const plans = rows.map((i) => goal(demands[i]!))
+  const lagged = rows.map((i) => goal(demands[i - 1]!))
   program.dispose()
   const p90 = quantileDemand(demands, 0, trainCount, 0.9)
   const total = p90.reduce((sum, d) => sum + d, 0)
   return {
     network,
-    demands: scoredDemands,
+    demands: plans.map(({ demand }) => demand),
     plans,
-    best: Float64Array.from(plans, (plan, j) => maxUtilisation(network, plan, scoredDemands[j]!)),
+    lagged,
+    best: Float64Array.from(plans, ({ targets, demand }) => maxUtilisation(network, targets, demand)),
     share: p90.map((d) => d / total),
   }
 }
@@ -290,16 +193,16 @@ export function evaluateShards(input: ShardEvaluationInput): ShardEvaluation {
   for (const [plan, shards] of baselines(scored, trees, risk)) {
     rows.push({
       plan,
-      metrics: row(scored, shards, (j, standing) => eachStream(network, shards, scored.plans[j]!, standing)),
+      metrics: row(scored, shards, ({ targets }, standing) => eachStream(network, shards, targets, standing)),
     })
     progress(`${input.name}: shards: ${plan}`)
   }
   const cut: Shard[][] = sizeAllShards(sizing(scored, trees, risk, 0.001), MAX_SHARDS)
   const shards = shardColumns(cut)
   const placer = createPlacer(network)
-  const ours = row(scored, shards, (j, standing) => {
-    const goal = { shards, targets: scored.plans[j]!, demand: scored.demands[j]! }
-    return placer.place(standing === undefined ? goal : { ...goal, standing }).path
+  const ours = row(scored, shards, (goal, standing) => {
+    const input = { shards, ...goal }
+    return placer.place(standing === undefined ? input : { ...input, standing }).path
   })
   rows.push({ plan: 'ours', metrics: ours })
   progress(

@@ -46,6 +46,11 @@ export class PlacementState {
   readonly #regionSlot: Int32Array
   readonly #soft: Float64Array
   readonly #scale: Float64Array
+  /** The change aimed at: lost links under pressure, and what its gained links take without any. */
+  #aimed = 0
+  #pressedCount = 0
+  readonly #pressed: Int32Array
+  #room = 0
 
   /** `standing`: path per shard, -1 if new; `start`: where the change begins. Both of length `shards.count`. */
   constructor(
@@ -69,6 +74,7 @@ export class PlacementState {
     this.previous = new Int32Array(shards.count).fill(-1)
     this.traffic = new Float64Array(shards.count)
     this.cost = new Float64Array(shards.count)
+    this.#pressed = new Int32Array(network.links)
     this.#ringOf = new Float64Array(network.paths)
     this.#regionSlot = regionSlots(network)
     this.#soft = goal.linkLimit.map((limit) => limit * PRESSURE_FROM)
@@ -134,21 +140,33 @@ export class PlacementState {
     return this.swaps.base[p]! + q - this.network.firstPath[this.network.pairOf[p]!]!
   }
 
-  /** By how much moving traffic x along a change lowers the pressure (sum of squared excess over 99 % of the limits). */
-  relief(swap: number, x: number): number {
+  /** Chooses the change that `relief` speaks of, until the next move. */
+  aim(swap: number): void {
     const { lostStart, lost, gainedStart, gained } = this.swaps
-    const load = this.load
+    this.#aimed = swap
+    this.#pressedCount = 0
+    for (let i = lostStart[swap]!; i < lostStart[swap + 1]!; i++)
+      if (this.load[lost[i]!]! > this.#soft[lost[i]!]!) this.#pressed[this.#pressedCount++] = lost[i]!
+    this.#room = Infinity
+    for (let i = gainedStart[swap]!; i < gainedStart[swap + 1]!; i++)
+      this.#room = Math.min(this.#room, this.#soft[gained[i]!]! - this.load[gained[i]!]!)
+  }
+
+  /** By how much moving traffic x along the change lowers the pressure (sum of squared excess over 99 % of the limits). */
+  relief(x: number): number {
+    const { load } = this
     const soft = this.#soft
     const scale = this.#scale
     let relief = 0
-    for (let i = lostStart[swap]!; i < lostStart[swap + 1]!; i++) {
-      const e = lost[i]!
+    for (let i = 0; i < this.#pressedCount; i++) {
+      const e = this.#pressed[i]!
       const now = (load[e]! - soft[e]!) * scale[e]!
-      if (now <= 0) continue
       const then = now - x * scale[e]!
       relief += then > 0 ? now * now - then * then : now * now
     }
-    for (let i = gainedStart[swap]!; i < gainedStart[swap + 1]!; i++) {
+    if (x <= this.#room) return relief
+    const { gainedStart, gained } = this.swaps
+    for (let i = gainedStart[this.#aimed]!; i < gainedStart[this.#aimed + 1]!; i++) {
       const e = gained[i]!
       const then = (load[e]! + x - soft[e]!) * scale[e]!
       if (then <= 0) continue

@@ -1,11 +1,15 @@
 import type { PlacementState } from './placement-state.ts'
 
 /** Moves taken from one scan of the shards on a link before the next scan. */
-const BATCH = 12
+const BATCH = 24
 /** A move of the batch is dropped once it brings less than this part of what it brought when it was found. */
-const STILL_GOOD = 0.5
+const STILL_GOOD = 0.3
+/** Shards smaller than this part of the excess are passed over at first: thousands of crumbs would take thousands of moves. */
+const CRUMB = 0.05
 /** Cost of moves that cost nothing (on the way home, or a second move), so that ratios stay finite. */
 const FREE = 1e-9
+/** After so many scans every stream only goes towards its target: what cheap moves can do is done, the rest converges. */
+const FREE_SCANS = 40
 /** Scans per placement: bounds the time whatever the input. */
 const MAX_SCANS = 400
 
@@ -20,6 +24,15 @@ interface Batch {
   readonly ratio: Float64Array
 }
 
+/** A repair under way. */
+interface Repair {
+  readonly state: PlacementState
+  /** 1 per shard that went towards its target and stays there; 1 per stream that has such a shard. */
+  readonly settled: Uint8Array
+  readonly guided: Uint8Array
+  readonly batch: Batch
+}
+
 /**
  * Moves shards until no link is above its limit: from the worst link, the moves with the most relief per cost.
  * Where no single move relieves (several links are full at once), a shard goes towards its stream's target, which
@@ -27,32 +40,32 @@ interface Batch {
  * moved only goes on towards its target, so that the two kinds of move do not undo each other.
  */
 export function repair(state: PlacementState): void {
-  const batch: Batch = {
-    size: 0,
-    shard: new Int32Array(BATCH),
-    path: new Int32Array(BATCH),
-    ratio: new Float64Array(BATCH),
+  const under: Repair = {
+    state,
+    settled: new Uint8Array(state.shards.count),
+    guided: new Uint8Array(state.network.pairs),
+    batch: {
+      size: 0,
+      shard: new Int32Array(BATCH),
+      path: new Int32Array(BATCH),
+      ratio: new Float64Array(BATCH),
+    },
   }
-  const settled = new Uint8Array(state.shards.count)
-  const guided = new Uint8Array(state.network.pairs)
   const hopeless = new Uint8Array(state.load.length)
   for (let scans = 0; scans < MAX_SCANS; scans++) {
+    if (scans === FREE_SCANS) under.guided.fill(1)
     const link = state.worstLink(hopeless)
     if (link < 0) return
-    scan(state, link, settled, guided, batch)
-    if (batch.size > 0) applyBatch(state, link, batch)
-    else if (!moveTowardsTarget(state, link, settled, guided)) hopeless[link] = 1
+    scan(under, link, CRUMB * (state.load[link]! - state.goal.linkLimit[link]!))
+    if (under.batch.size === 0) scan(under, link, 0)
+    if (under.batch.size > 0) applyBatch(state, link, under.batch)
+    else if (!moveTowardsTarget(under, link)) hopeless[link] = 1
   }
 }
 
-function scan(
-  state: PlacementState,
-  link: number,
-  settled: Uint8Array,
-  guided: Uint8Array,
-  batch: Batch,
-): void {
-  const { network, swaps, head, next } = state
+/** Finds the best moves away from `link` of shards with more traffic than `crumb`. */
+function scan({ state, settled, guided, batch }: Repair, link: number, crumb: number): void {
+  const { network, swaps, head, next, traffic } = state
   batch.size = 0
   for (let i = swaps.throughStart[link]!; i < swaps.throughStart[link + 1]!; i++) {
     const p = swaps.throughLink[i]!
@@ -61,7 +74,9 @@ function scan(
     for (let q = network.firstPath[stream]!; q < network.firstPath[stream + 1]!; q++) {
       const swap = state.swapOf(p, q)
       if (!loses(state, swap, link) || (guided[stream] === 1 && !nearsTarget(state, p, q))) continue
-      for (let s = head[p]!; s >= 0; s = next[s]!) if (settled[s] === 0) offer(state, batch, s, q, swap)
+      state.aim(swap)
+      for (let s = head[p]!; s >= 0; s = next[s]!)
+        if (settled[s] === 0 && traffic[s]! > crumb) offer(state, batch, s, q)
     }
   }
 }
@@ -77,14 +92,14 @@ function loses(state: PlacementState, swap: number, link: number): boolean {
   return false
 }
 
-function reliefPerCost(state: PlacementState, s: number, q: number, swap: number): number {
-  const relief = state.relief(swap, state.traffic[s]!)
+/** Of moving shard s along the change aimed at, to q; 0 if it relieves nothing. */
+function reliefPerCost(state: PlacementState, s: number, q: number): number {
+  const relief = state.relief(state.traffic[s]!)
   return relief <= 0 ? 0 : relief / Math.max(state.addedCost(s, q), FREE)
 }
 
-function offer(state: PlacementState, batch: Batch, s: number, q: number, swap: number): void {
-  if (state.traffic[s]! <= 0) return
-  const ratio = reliefPerCost(state, s, q, swap)
+function offer(state: PlacementState, batch: Batch, s: number, q: number): void {
+  const ratio = reliefPerCost(state, s, q)
   if (ratio <= 0 || (batch.size === BATCH && ratio <= batch.ratio[BATCH - 1]!) || !state.allows(s, q)) return
   let at = batch.size < BATCH ? batch.size++ : BATCH - 1
   for (; at > 0 && batch.ratio[at - 1]! < ratio; at--) {
@@ -104,7 +119,8 @@ function applyBatch(state: PlacementState, link: number, batch: Batch): void {
     const q = batch.path[i]!
     const swap = state.swapOf(state.path[s]!, q)
     if (i > 0 && (!loses(state, swap, link) || !state.allows(s, q))) continue
-    if (i === 0 || reliefPerCost(state, s, q, swap) >= STILL_GOOD * batch.ratio[i]!) state.move(s, q)
+    state.aim(swap)
+    if (i === 0 || reliefPerCost(state, s, q) >= STILL_GOOD * batch.ratio[i]!) state.move(s, q)
   }
 }
 
@@ -117,12 +133,7 @@ interface Step {
 }
 
 /** One step of a stream that holds too much on `link`, the one that corrects most traffic; false if none is left. */
-function moveTowardsTarget(
-  state: PlacementState,
-  link: number,
-  settled: Uint8Array,
-  guided: Uint8Array,
-): boolean {
+function moveTowardsTarget({ state, settled, guided }: Repair, link: number): boolean {
   const { swaps, held, goal } = state
   const step: Step = { value: 0, shard: -1, path: -1, back: -1 }
   for (let i = swaps.throughStart[link]!; i < swaps.throughStart[link + 1]!; i++) {

@@ -9,6 +9,7 @@ import {
   FLOW_DEPTH,
   type ShardPolicies,
   type SizeShardsInput,
+  sizeAllShards,
   sizeShards,
 } from '../../../pipelines/traffic-routing/shards/index.ts'
 
@@ -168,6 +169,35 @@ describe('sizeShards', () => {
       policies: DEFAULT_SHARD_POLICIES,
     }
     expect(() => sizeShards(input)).toThrow(expect.objectContaining({ code: 'RECORD_INVALID' }))
+  })
+})
+
+describe('sizeAllShards', () => {
+  const inputs = (count: number, critical: boolean): SizeShardsInput[] =>
+    Array.from({ length: count }, (_, k) => ({
+      stream: `s${k}`,
+      shareByPrefix: tree(k + 1, 4096, 1.1),
+      streamBytesShare: 1 / count,
+      risk: k / count,
+      policies: { ...DEFAULT_SHARD_POLICIES, critical },
+    }))
+
+  it('leaves the configured caps alone while they give few enough shards', () => {
+    const streams = inputs(10, false)
+    expect(sizeAllShards(streams, 100_000)).toEqual(streams.map(sizeShards))
+  })
+
+  it('raises all caps just enough to stay within the limit', () => {
+    const total = sizeAllShards(inputs(10, false), 300).flat().length
+    expect(total).toBeLessThanOrEqual(300)
+    expect(total).toBeGreaterThan(285)
+  })
+
+  it('says so when the policies alone ask for more', () => {
+    expect(() => sizeAllShards(inputs(10, true), 79)).toThrow(
+      expect.objectContaining({ code: 'POLICY_CONTRADICTS', cure: expect.stringContaining('80') as string }),
+    )
+    expect(sizeAllShards(inputs(10, true), 80).flat()).toHaveLength(80)
   })
 })
 
