@@ -89,11 +89,11 @@ export interface DecisionApplier<Body> {
    * Applies a decision; returns what was observed, for the ack. A failure with DATA_PLANE_REFUSED says that
    * nothing was changed, with DATA_PLANE_UNREACHABLE that it is worth another try.
    */
-  apply(decision: Decision<Body>, context: ApplyContext<Body>): Promise<Ack['observed']>
+  apply: (decision: Decision<Body>, context: ApplyContext<Body>) => Promise<Ack['observed']>
   /** Goes back to the configured safe default. */
-  revert(entity: string): Promise<void>
+  revert: (entity: string) => Promise<void>
   /** What `apply` would do, without doing it: the answer to a dry run. */
-  preview?(decision: Decision<Body>): Promise<Ack['observed']>
+  preview?: (decision: Decision<Body>) => Promise<Ack['observed']>
 }
 
 /**
