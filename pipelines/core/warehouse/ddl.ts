@@ -5,8 +5,9 @@ import type { TableSpec } from '#schemas'
 const DEDUPLICATION_WINDOW = 1000
 
 /**
- * The CREATE TABLE statement of a table. The sorting key is the table's, then partition and offset of the
- * Kafka record: a record inserted twice collapses (at merges, and under FINAL at once), two records never do.
+ * The CREATE TABLE statement of a table. The sorting key is the table's, then topic (if it has a column),
+ * partition and offset of the Kafka record: a record inserted twice collapses (at merges, and under FINAL at
+ * once), two records never do.
  * A part is on disk before its insert is acknowledged (measured: 5 against 8 ms per insert of 20,000 rows).
  */
 export function createTableSql(table: TableSpec): string {
@@ -30,11 +31,12 @@ export function createTableSql(table: TableSpec): string {
   ].join('\n')
 }
 
+/** What tells one Kafka record from another. */
+const IDENTITY = new Set(['@topic', '@partition', '@offset'])
+
 /** Columns of the sorting key. */
 function sortingKey(table: TableSpec): string[] {
-  const record = table.columns
-    .filter((c) => c.from === '@partition' || c.from === '@offset')
-    .map((c) => c.name)
+  const record = table.columns.filter((c) => IDENTITY.has(c.from)).map((c) => c.name)
   return [...table.orderBy, ...record.filter((name) => !table.orderBy.includes(name))]
 }
 

@@ -3,7 +3,7 @@ import { createTableSql } from '#core/warehouse'
 import { TABLES } from '#schemas'
 import { TABLE } from './fixtures.ts'
 
-test('a table is sorted by its key, then by partition and offset of the record', () => {
+test('a table is sorted by its key, then by topic, partition and offset of the record', () => {
   expect(createTableSql(TABLE)).toBe(`CREATE TABLE IF NOT EXISTS \`readings\`
 (
   \`topic\` LowCardinality(String) COMMENT 'Topic.',
@@ -18,14 +18,14 @@ test('a table is sorted by its key, then by partition and offset of the record',
 )
 ENGINE = ReplacingMergeTree(\`o\`)
 PARTITION BY toYYYYMM(at)
-ORDER BY (\`id\`, \`at\`, \`p\`, \`o\`)
+ORDER BY (\`id\`, \`at\`, \`topic\`, \`p\`, \`o\`)
 SETTINGS non_replicated_deduplication_window = 1000, fsync_after_insert = 1, fsync_part_directory = 1
 COMMENT 'Readings.'`)
 })
 
 test('retention and nullable keys are said', () => {
   const sql = createTableSql({ ...TABLE, ttl: 'at + INTERVAL 1 DAY', orderBy: ['value', 'o'] })
-  expect(sql).toContain('ORDER BY (`value`, `o`, `p`)')
+  expect(sql).toContain('ORDER BY (`value`, `o`, `topic`, `p`)')
   expect(sql).toContain('TTL at + INTERVAL 1 DAY')
   expect(sql).toContain('allow_nullable_key = 1')
 })
