@@ -8,9 +8,12 @@ const STILL_GOOD = 0.3
 const CRUMB = 0.05
 /** Cost of moves that cost nothing (on the way home, or a second move), so that ratios stay finite. */
 const FREE = 1e-9
-/** After so many scans every stream only goes towards its target: what cheap moves can do is done, the rest converges. */
+/**
+ * After so many scans (or one per link, if that is more) every stream only goes towards its target: what cheap moves can
+ * do is done, the rest converges.
+ */
 const FREE_SCANS = 40
-/** Scans per placement: bounds the time whatever the input. */
+/** Scans per placement (or ten per link): bounds the time whatever the input. */
 const MAX_SCANS = 400
 
 /** Differences of a stream's shares below this are left alone. */
@@ -52,8 +55,10 @@ export function repair(state: PlacementState): void {
     },
   }
   const hopeless = new Uint8Array(state.load.length)
-  for (let scans = 0; scans < MAX_SCANS; scans++) {
-    if (scans === FREE_SCANS) under.guided.fill(1)
+  const freeScans = Math.max(FREE_SCANS, hopeless.length)
+  const maxScans = Math.max(MAX_SCANS, 10 * hopeless.length)
+  for (let scans = 0; scans < maxScans; scans++) {
+    if (scans === freeScans) under.guided.fill(1)
     const link = state.worstLink(hopeless)
     if (link < 0) return
     scan(under, link, CRUMB * (state.load[link]! - state.goal.linkLimit[link]!))
