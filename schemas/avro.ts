@@ -16,7 +16,7 @@ export interface AvroField {
 }
 
 /** An enum schema. */
-export interface AvroEnum {
+interface AvroEnum {
   type: 'enum'
   name: string
   doc?: string

@@ -2,7 +2,12 @@ import { Buffer } from 'node:buffer'
 import { readFileSync } from 'node:fs'
 import { Kafka, logLevel, type Message } from 'kafkajs'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
-import { createFlowAdapter, type FlowBridge, runFlowAdapter } from '../../infra/adapters/index.ts'
+import {
+  createFlowAdapter,
+  type FlowBridge,
+  type FlowBridgeOptions,
+  runFlowAdapter,
+} from '../../infra/adapters/index.ts'
 import { createBroker } from '../../infra/kafka/index.ts'
 import { createRegistryClient } from '../../infra/registry/index.ts'
 import { createCodec, type RecordCodec } from '../../pipelines/core/codec/index.ts'
@@ -95,7 +100,7 @@ async function readAll<R extends 'Flow' | 'DeadLetter'>(
     topic,
     Array.from({ length: partitions }, (_, partition) => ({ key: 'mark', value: null, partition })),
   )
-  const consumer = kafka.consumer({ groupId: uniqueName('reader') })
+  const consumer = kafka.consumer({ groupId: uniqueName('reader'), maxWaitTimeInMs: 50 })
   const records: { key: string; value: RecordByName[R] }[] = []
   let marks = 0
   await consumer.connect()
@@ -111,7 +116,7 @@ async function readAll<R extends 'Flow' | 'DeadLetter'>(
   return records
 }
 
-async function run(names: Names, slot = '0'): Promise<FlowBridge> {
+async function run(names: Names, options: Partial<FlowBridgeOptions> = {}): Promise<FlowBridge> {
   const { inputTopic, outputTopic, groupId } = names
   const bridge = await runFlowAdapter({
     broker,
@@ -119,8 +124,8 @@ async function run(names: Names, slot = '0'): Promise<FlowBridge> {
     inputTopic,
     outputTopic,
     groupId,
-    slot,
     commitIntervalMs: 20,
+    ...options,
   })
   bridges.push(bridge)
   return bridge
@@ -169,11 +174,11 @@ describe('runFlowAdapter', () => {
     const first = await run(names)
     await send(names.inputTopic, batch(0, 2000))
     await until(() => first.counters().commits > 0, { what: 'a first commit' })
-    const second = await run(names, '1')
+    const second = await run(names, { slot: '1' })
     await send(names.inputTopic, batch(2000, 4000))
     await until(() => second.counters().commits > 0, { what: 'a commit of the second bridge' })
     // The same slot again, as after a crash: whatever the second had open is undone.
-    const replaced = await run(names, '1')
+    const replaced = await run(names, { slot: '1' })
     await send(names.inputTopic, batch(4000, total))
     await until(() => replaced.counters().commits > 0, { what: 'a commit of its replacement' })
     await first.stop()
@@ -181,6 +186,17 @@ describe('runFlowAdapter', () => {
     const flows = await readAll(names.outputTopic, 'Flow', 4)
     expect(flows).toHaveLength(total)
     expect(new Set(flows.map((f) => f.value.bytes)).size).toBe(total)
+  })
+
+  it('commits by size before the interval is over', async () => {
+    const names = await createTopics()
+    await run(names, { commitIntervalMs: 3_600_000, maxPendingBytes: 1 })
+    await send(
+      names.inputTopic,
+      recorded.ipfix_json.map((value) => ({ value, partition: 0 })),
+    )
+    await untilCommitted(names, 1)
+    expect(await readAll(names.outputTopic, 'Flow', 4)).toHaveLength(1)
   })
 
   it('names an output topic that does not exist', async () => {

@@ -3,12 +3,12 @@ import { fiveTupleHash, formatAddress } from '#core/codec'
 import { ForestallError, isError } from '#core/ports'
 import type { Flow } from '#schemas'
 import { type FlowFacts, invalid, undecodable } from './facts.ts'
-import { type JsonFieldMap, readJson } from './json.ts'
+import { createJsonReader, type JsonFieldMap } from './json.ts'
 import { readProtobuf } from './protobuf.ts'
 import { createRegionTable, type RegionPrefix } from './regions.ts'
 
 /** A flow as a mapper of stream names sees it. */
-export interface FlowView extends Readonly<FlowFacts> {
+interface FlowView extends Readonly<FlowFacts> {
   /** Text form; '' if not given. */
   readonly samplerText: string
   readonly sourceRegion: string
@@ -55,15 +55,16 @@ type Regions = (facts: FlowFacts, samplerText: string) => { sourceRegion: string
 export function createFlowAdapter(config: FlowAdapterConfig = {}): FlowAdapter {
   const { format = 'auto', fields = {}, time = 'flow_end', stream = defaultStream } = config
   const regionsOf = createRegions(config)
+  const readJson = createJsonReader(fields)
 
   function read(value: Buffer, start: number, end: number): FlowFacts | ForestallError {
     if (end <= start) return undecodable('The message is empty.')
     if (format === 'protobuf') return readProtobuf(value, start, end)
-    if (format === 'json') return readJson(value.toString('utf8', start, end), fields)
+    if (format === 'json') return readJson(value.toString('utf8', start, end))
     const facts = readProtobuf(value, start, end)
     // A length of 123 also begins with an opening brace: JSON is only what cannot be protobuf.
     if (value[start] !== OPENING_BRACE || !(facts instanceof ForestallError)) return facts
-    const json = readJson(value.toString('utf8', start, end), fields)
+    const json = readJson(value.toString('utf8', start, end))
     return isError(json, 'RECORD_UNDECODABLE') && facts.code !== 'RECORD_UNDECODABLE' ? facts : json
   }
 

@@ -47,7 +47,7 @@ export interface FlowBridge {
 }
 
 /** What a bridge has done. */
-export interface FlowBridgeCounters {
+interface FlowBridgeCounters {
   /** Messages read. */
   readonly records: number
   /** Flows written. */

@@ -5,7 +5,7 @@ import { emptyFacts, type FlowFacts, invalid, oldFormat, undecodable } from './f
 import { protocolNumber } from './protocols.ts'
 
 /** The fields read from JSON, by goflow2's name. */
-export const JSON_FIELDS = [
+const JSON_FIELDS = [
   'time_received_ns',
   'time_flow_start_ns',
   'time_flow_end_ns',
@@ -25,45 +25,75 @@ export const JSON_FIELDS = [
 ] as const
 
 /** A field of the JSON form. */
-export type JsonField = (typeof JSON_FIELDS)[number]
+type JsonField = (typeof JSON_FIELDS)[number]
 
 /** What the mapping.yaml of the collector calls a field, where it renames it. */
 export type JsonFieldMap = Partial<Record<JsonField, string>>
 
 type JsonObject = Record<string, unknown>
 
+// 2^64 itself: what JSON.parse makes of the largest unsigned integer.
 const MAX_UINT64 = 2n ** 64n
 const NS_PER_MS = 1_000_000n
 
-/** Integers that a double cannot hold stay text: JSON.parse would round nanoseconds. */
-const keepLargeIntegers = (_key: string, value: unknown, context?: { source?: string }): unknown =>
-  typeof value === 'number' && !Number.isSafeInteger(value) && /^\d+$/.test(context?.source ?? '')
-    ? context?.source
-    : value
+/** Reads one message: its facts, or why there are none. */
+export type JsonReader = (text: string) => FlowFacts | ForestallError
 
 /**
- * Reads a JSON message of goflow2 v2. Numbers may be text, protocols names, times nanoseconds or ISO 8601.
- * Returns an error for other bytes, for v1 messages (CamelCase) and for values that cannot be.
+ * A reader of goflow2's v2 JSON. Numbers may be text, protocols names, times nanoseconds or ISO 8601.
+ * It returns an error for other bytes, for v1 messages (CamelCase) and for values that cannot be.
  */
-export function readJson(text: string, fields: JsonFieldMap): FlowFacts | ForestallError {
+export function createJsonReader(fields: JsonFieldMap): JsonReader {
+  const exact = createExactIntegers()
+  return (text) => {
+    const object = parseObject(text)
+    if (object instanceof ForestallError) return object
+    const at = (field: JsonField): unknown => {
+      const key = fields[field] ?? field
+      const value = object[key]
+      const rounded = typeof value === 'number' && !Number.isSafeInteger(value)
+      return rounded && field.startsWith('time_') ? exact(text, key, value) : value
+    }
+    if (at('time_received_ns') === undefined && at('time_flow_end_ns') === undefined)
+      return withoutTime(object)
+    try {
+      return factsOf(at)
+    } catch (e) {
+      if (e instanceof ForestallError) return e
+      throw e
+    }
+  }
+}
+
+/**
+ * Finds the digits of an integer that JSON.parse has rounded. They must round to the same double, so that
+ * digits elsewhere in the text are not taken for it. (A reviver sees the digits too, but slows down every field.)
+ */
+function createExactIntegers(): (text: string, key: string, rounded: number) => unknown {
+  const patterns = new Map<string, RegExp>()
+  return (text, key, rounded) => {
+    let pattern = patterns.get(key)
+    if (pattern === undefined) {
+      const name = JSON.stringify(key).replaceAll(/[\\^$.*+?()[\]{}|]/g, String.raw`\$&`)
+      pattern = new RegExp(String.raw`${name}\s*:\s*(\d+)`, 'g')
+      patterns.set(key, pattern)
+    }
+    for (const [, digits] of text.matchAll(pattern)) if (Number(digits) === rounded) return digits
+    return rounded
+  }
+}
+
+function parseObject(text: string): JsonObject | ForestallError {
   let message: unknown
   try {
-    message = JSON.parse(text, keepLargeIntegers)
+    message = JSON.parse(text)
   } catch (cause) {
     return new ForestallError('RECORD_UNDECODABLE', 'The message is neither JSON nor protobuf.', { cause })
   }
   if (typeof message !== 'object' || message === null || Array.isArray(message)) {
     return undecodable('The message is JSON, but no object.')
   }
-  const object = message as JsonObject
-  const at = (field: JsonField): unknown => object[fields[field] ?? field]
-  if (at('time_received_ns') === undefined && at('time_flow_end_ns') === undefined) return withoutTime(object)
-  try {
-    return factsOf(at)
-  } catch (e) {
-    if (e instanceof ForestallError) return e
-    throw e
-  }
+  return message as JsonObject
 }
 
 function withoutTime(object: JsonObject): ForestallError {
@@ -76,7 +106,12 @@ function withoutTime(object: JsonObject): ForestallError {
 }
 
 function factsOf(at: (field: JsonField) => unknown): FlowFacts {
-  const number = (field: JsonField): number => Number(unsigned(field, at(field) ?? 0))
+  const number = (field: JsonField): number => {
+    const value = at(field) ?? 0
+    return typeof value === 'number' && value >= 0 && Number.isSafeInteger(value)
+      ? value
+      : Number(unsigned(field, value))
+  }
   const required = (field: JsonField): number => {
     if (at(field) === undefined) throw invalid(`The message has no ${field}; has the collector renamed it?`)
     return number(field)
@@ -103,9 +138,9 @@ function factsOf(at: (field: JsonField) => unknown): FlowFacts {
 }
 
 function unsigned(field: JsonField, value: unknown): bigint {
-  const integer = typeof value === 'number' ? Number.isSafeInteger(value) : /^\d{1,20}$/.test(String(value))
+  const integer = typeof value === 'number' ? Number.isInteger(value) : /^\d{1,20}$/.test(String(value))
   const parsed = integer ? BigInt(value as number | string) : -1n
-  if (parsed < 0n || parsed >= MAX_UINT64)
+  if (parsed < 0n || parsed > MAX_UINT64)
     throw invalid(`${field} is ${JSON.stringify(value)}, not an unsigned integer.`)
   return parsed
 }

@@ -1,7 +1,7 @@
 import type { ProbeAnswer } from './measure.ts'
 
 /** What the last probes of one region say together. */
-export interface ProbeSummary {
+interface ProbeSummary {
   /** Mean deviation of the round trip from its mean, ms; 0 with fewer than two answers. */
   jitterMs: number
   /** Share of probes without answer, 0..1. */

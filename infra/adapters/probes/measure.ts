@@ -8,7 +8,7 @@ import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
 import { connect } from 'node:net'
 
 /** What a region says about itself in a JSON answer; fields it does not give are absent. */
-export interface RegionLoad {
+interface RegionLoad {
   bytes_per_second?: number
   capacity_bytes_per_second?: number
   price_per_gb?: number

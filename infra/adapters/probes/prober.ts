@@ -5,7 +5,7 @@ import { createProbeHistory } from './history.ts'
 import { createMeasure } from './measure.ts'
 
 /** A region to probe. */
-export interface ProbedRegion {
+interface ProbedRegion {
   readonly region: string
   /** `http://`, `https://` or `tcp://host:port`. */
   readonly url: string

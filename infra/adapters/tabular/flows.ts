@@ -17,7 +17,7 @@ export interface FlowTableOptions {
 }
 
 /** Columns of a table of flows. */
-export interface FlowColumns {
+interface FlowColumns {
   /** Start of the interval: ISO 8601, or ms since 1970. */
   readonly time: string
   readonly source: string

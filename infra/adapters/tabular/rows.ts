@@ -2,7 +2,7 @@ import { ForestallError } from '#core/ports'
 import { readLines } from './lines.ts'
 
 /** A row by column name. CSV gives text; JSON lines whatever the line holds. */
-export type TableRow = Readonly<Record<string, unknown>>
+type TableRow = Readonly<Record<string, unknown>>
 
 /** A row and the line it stands on, counted from 1. */
 export interface NumberedRow {

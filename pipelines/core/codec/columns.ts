@@ -4,7 +4,7 @@ import { createSourceWriter, type Wanted } from './columns-source.ts'
 import { type RecordShape, recordShape, type Shape } from './schema-shape.ts'
 
 /** How a field is handed out: as a number, or as a range of bytes. */
-export type ColumnKind = 'number' | 'bytes'
+type ColumnKind = 'number' | 'bytes'
 
 /** Reads the wanted fields of one record after the other, in place. Slot i belongs to `fields[i]`. */
 export interface ColumnReader {

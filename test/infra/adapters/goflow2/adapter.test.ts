@@ -230,6 +230,9 @@ describe('JSON', () => {
     const text = '{"time_received_ns":1795261755639999999,"bytes":1,"packets":1}'
     expect(Math.floor(Number('1795261755639999999') / 1e6)).toBe(1_795_261_755_640)
     expect(flow(text).event_time_ms).toBe(1_795_261_755_639)
+    const decoys = `{"note":"\\"time_received_ns\\":7","x":{"time_received_ns":1},${text.slice(1)}`
+    expect(flow(decoys).event_time_ms).toBe(1_795_261_755_639)
+    expect(flow(text.replace(':1,', ':18446744073709551615,')).bytes).toBe(2 ** 64)
   })
 
   it('reads renamed fields', () => {
