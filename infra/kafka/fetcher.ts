@@ -24,7 +24,7 @@ export interface FetcherOptions {
   readonly maxBytes?: number
   /** Default 4 MiB. */
   readonly maxBytesPerPartition?: number
-  /** How long the broker holds a fetch while there is nothing new. Default 100: a resumed partition waits for the fetch under way. */
+  /** How long the broker holds a fetch while there is nothing new. Default 100: a resumed partition waits for it. */
   readonly maxWaitMs?: number
   onBatch(cursor: RecordCursor): Promise<void> | void
   /** The position of a partition has changed (batches handed out, or void ones skipped). */
@@ -67,7 +67,7 @@ export function createFetcher(options: FetcherOptions): Fetcher {
     readCommitted,
     maxBytes = 32 << 20,
     maxBytesPerPartition = 4 << 20,
-    maxWaitMs = 500,
+    maxWaitMs = 100,
   } = options
   const lane: Lane = cluster.openLane('fetch')
   const partitions = new Map<string, FetchPartition>()
