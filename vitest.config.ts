@@ -1,7 +1,9 @@
 import { defineConfig } from 'vitest/config'
 
 /** On the real stack, which test/support/stack.global.ts starts once per run. */
-const onStack = ['test/integration/**/*.test.ts', 'test/conformance/**/*.test.ts', 'test/chaos/**/*.test.ts']
+const onStack = ['test/integration/**/*.test.ts', 'test/conformance/**/*.test.ts']
+/** Run by commands of their own. */
+const apart = ['test/chaos/**', 'test/bench/**']
 
 export default defineConfig({
   test: {
@@ -15,7 +17,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: [...onStack, 'test/bench/**'],
+          exclude: [...onStack, ...apart],
           sequence: { groupOrder: 1 },
         },
       },
@@ -23,7 +25,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'integration',
-          include: onStack.slice(0, 2),
+          include: onStack,
           globalSetup: ['test/support/stack.global.ts'],
           runner: './test/support/stack.runner.ts',
           sequence: { groupOrder: 2 },

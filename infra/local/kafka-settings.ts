@@ -9,7 +9,8 @@ export interface KafkaPlace {
  * server.properties of a single KRaft node. What it must hold on one node: replication factor 1 for the
  * internal topics; one partition for each, for a quick start; no delay before a group's first rebalance.
  * Retention is without limit unless a topic says otherwise, because a replayed record carries an old event
- * time and would be deleted at once. The controller is a static voter, so that its port may change.
+ * time and would be deleted at once. The broker's session is short (9 s by default): after a crash the controller
+ * refuses the new broker until the session of the dead one has ended. The controller is a static voter, so that its port may change.
  */
 export function kafkaSettings({ port, controllerPort, logDir }: KafkaPlace): string {
   return toProperties({
@@ -34,6 +35,8 @@ export function kafkaSettings({ port, controllerPort, logDir }: KafkaPlace): str
     'share.coordinator.state.topic.replication.factor': 1,
     'share.coordinator.state.topic.min.isr': 1,
     'share.coordinator.state.topic.num.partitions': 1,
+    'broker.session.timeout.ms': 3000,
+    'broker.heartbeat.interval.ms': 500,
     'group.initial.rebalance.delay.ms': 0,
     'group.min.session.timeout.ms': 1000,
     'auto.create.topics.enable': false,

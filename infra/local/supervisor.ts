@@ -29,6 +29,8 @@ export interface Part<Running extends RunningPart = RunningPart> {
   readonly running: Running | undefined
   start(): Promise<Running>
   stop(): Promise<void>
+  /** Resolves when a start that is under way has succeeded or failed. */
+  settled(): Promise<void>
   /** Ends it as a crash would (SIGKILL). `onPartDied` is not told, since this was asked for. */
   kill9(): Promise<void>
 }
@@ -56,7 +58,7 @@ export interface Supervisor {
     name: string,
     launch: (context: LaunchContext) => Promise<Running>,
   ): Part<Running>
-  /** Stops all parts, the last started first, and releases the data folder. */
+  /** Stops all parts, the one that was started last first, and releases the data folder. */
   stop(): Promise<void>
 }
 
@@ -64,7 +66,7 @@ interface PartContext {
   pids: PidFiles
   signal: AbortSignal
   onPartDied: ((death: PartDeath) => void) | undefined
-  /** Moves the part to the end of the order of starts. */
+  /** Notes the order of first starts: what starts again still serves those that started after it. */
   onStart: (part: Part) => void
 }
 
@@ -96,8 +98,11 @@ function createPart<Running extends RunningPart>(
     void watch(it)
     return it
   }
-  const end = async (how: 'stop' | 'kill9'): Promise<void> => {
+  const settled = async (): Promise<void> => {
     await starting?.catch(() => {})
+  }
+  const end = async (how: 'stop' | 'kill9'): Promise<void> => {
+    await settled()
     const it = running
     running = undefined
     await it?.[how]()
@@ -113,6 +118,7 @@ function createPart<Running extends RunningPart>(
       starting ??= startNow().finally(() => (starting = undefined))
       return starting
     },
+    settled,
     stop: () => end('stop'),
     kill9: () => end('kill9'),
   }
@@ -130,16 +136,16 @@ export async function openSupervisor(options: SupervisorOptions): Promise<Superv
   const orphansKilled = await pids.killOrphans()
   const abort = new AbortController()
   const parts: Part[] = []
+  const started: Part[] = []
   let stopping: Promise<void> | undefined
   const onStart = (part: Part): void => {
-    parts.splice(parts.indexOf(part), 1)
-    parts.push(part)
+    if (!started.includes(part)) started.push(part)
   }
   const stopAll = async (): Promise<void> => {
     abort.abort()
     const failures: unknown[] = []
-    // Starts that are under way settle first: they may add to the order.
-    for (const part of parts.toReversed()) await part.stop().catch((error: unknown) => failures.push(error))
+    await Promise.all(parts.map((part) => part.settled()))
+    for (const part of started.toReversed()) await part.stop().catch((error: unknown) => failures.push(error))
     release()
     if (failures.length > 0) throw failures[0]
   }

@@ -83,7 +83,7 @@ test('of several processes that start at once on a folder with a stale lock exac
   ])
 })
 
-test('parts stop in the reverse order of their starts, once, and start again after a stop', async () => {
+test('parts stop in the reverse order of their first starts, once, and start again after a stop', async () => {
   const log: string[] = []
   const supervisor = await openSupervisor({ dataDir })
   const a = supervisor.part('a', noted('a', log))
@@ -96,7 +96,7 @@ test('parts stop in the reverse order of their starts, once, and start again aft
   await b.start()
   await never.stop()
   await Promise.all([supervisor.stop(), supervisor.stop()])
-  expect(log).toEqual(['start b', 'start a', 'kill9 b', 'start b', 'stop b', 'stop a'])
+  expect(log).toEqual(['start b', 'start a', 'kill9 b', 'start b', 'stop a', 'stop b'])
   await expect(a.start()).rejects.toThrow('while the stack stops')
 })
 
