@@ -1,6 +1,5 @@
-import { ByteReader, ByteWriter, murmur3Text } from '#core/math'
+import { ByteReader, ByteWriter, LEVELS, murmur3Text } from '#core/math'
 import { ForestallError } from '#core/ports'
-import { LEVELS } from './conformal.ts'
 import { type ForecasterOptions, type ResolvedOptions, resolveOptions } from './forecaster-options.ts'
 import { type Observation, SeriesForecaster } from './series-forecaster.ts'
 

@@ -1,11 +1,6 @@
 import type { ByteReader, ByteWriter } from '#core/math'
-import { quantileType7 } from '#core/math'
+import { LEVELS, QUANTILE_LEVELS, quantileType7 } from '#core/math'
 import { decodeFloats, encodeFloats } from './model.ts'
-
-/** Probabilities of the quantiles of every forecast: q025 q10 q50 q90 q975 q99. */
-export const QUANTILE_LEVELS: readonly number[] = [0.025, 0.1, 0.5, 0.9, 0.975, 0.99]
-/** Number of quantiles per step. */
-export const LEVELS = QUANTILE_LEVELS.length
 
 /** Share of a typical error by which one error moves a quantile. */
 const RATE = 0.05

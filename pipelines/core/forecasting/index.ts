@@ -9,3 +9,5 @@ export * from './residual-log.ts'
 export * from './scale.ts'
 export * from './scenarios.ts'
 export * from './series-forecaster.ts'
+
+export { LEVELS, QUANTILE_LEVELS } from '#core/math'

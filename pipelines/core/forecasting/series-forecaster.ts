@@ -1,6 +1,7 @@
 import type { ByteReader, ByteWriter } from '#core/math'
+import { LEVELS } from '#core/math'
 import { chooseChampion } from './champion.ts'
-import { Conformal, LEVELS } from './conformal.ts'
+import { Conformal } from './conformal.ts'
 import { createModel } from './create-model.ts'
 import { type ForecasterOptions, type ResolvedOptions, resolveOptions } from './forecaster-options.ts'
 import { History } from './history.ts'

@@ -1,3 +1,9 @@
+/** Probabilities of the quantiles that every forecast carries: q025 q10 q50 q90 q975 q99. */
+export const QUANTILE_LEVELS: readonly number[] = [0.025, 0.1, 0.5, 0.9, 0.975, 0.99]
+
+/** Number of quantiles of a forecast step. */
+export const LEVELS = 6
+
 /** Value at the nearest rank: sorted[ceil(p n) - 1] (p in 0..1; p = 0 gives the smallest). NaN if empty. `sorted` ascending. */
 export function quantileNearestRank(sorted: ArrayLike<number>, p: number): number {
   const n = sorted.length

@@ -1,0 +1,7 @@
+export * from './assess.ts'
+export * from './calibration.ts'
+export * from './crossing.ts'
+export * from './evidence.ts'
+export * from './horizon.ts'
+export * from './input.ts'
+export * from './words.ts'
