@@ -2,7 +2,7 @@ import { Session } from 'chdb'
 import { createLane, type Lane } from './lanes.ts'
 
 /** One statement to run; `sql` is a single statement, checked by the caller. */
-export interface Job {
+interface Job {
   readonly lane: 'insert' | 'general'
   readonly sql: string
   /** Format of an answer without FORMAT clause. */

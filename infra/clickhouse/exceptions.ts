@@ -24,8 +24,7 @@ const STATUS = new Map<number, number>([
   [779, 415],
 ])
 
-/** The HTTP status of a ClickHouse error code. */
-export const statusOf = (code: number): number => STATUS.get(code) ?? 500
+const statusOf = (code: number): number => STATUS.get(code) ?? 500
 
 /** An error of the host itself, in ClickHouse's words. */
 export const refusal = (code: number, name: string, message: string): StatementError =>

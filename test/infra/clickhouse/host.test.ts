@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -214,6 +216,35 @@ describe('load and ends', () => {
 
   test('no file of a request stays', async () => {
     expect(await until(() => readdirSync(join(options.dataDir, 'spool')).length === 0)).toBe(true)
+  })
+
+  test('a statement that is too long is refused; rows belong into the body of their own', async () => {
+    const answer = await post(`SELECT '${'x'.repeat(17 << 20)}'`)
+    expect(answer.status).toBe(413)
+    expect(await rows('SELECT 1 AS x')).toEqual([{ x: 1 }])
+  })
+
+  test('it ends when the process that started it is killed', async () => {
+    const own = { dataDir: join(dir, 'orphan'), logFile: join(dir, 'orphan.log') }
+    const code = `import { startClickHouse } from '#infra/clickhouse'
+      const host = await startClickHouse(${JSON.stringify(own)})
+      console.log(host.pid)`
+    const parent = spawn(process.execPath, ['--input-type=module', '-e', code], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    const [chunk] = (await once(parent.stdout, 'data')) as [Buffer]
+    const pid = Number(String(chunk))
+    expect(process.kill(pid, 0)).toBe(true)
+    parent.kill('SIGKILL')
+    const gone = () => {
+      try {
+        return !process.kill(pid, 0)
+      } catch {
+        return true
+      }
+    }
+    await until(gone, { what: 'the end of the host' })
+    expect(readFileSync(own.logFile, 'utf8')).toContain('the parent is gone')
   })
 
   test('a second process on the same folder is refused by name', async () => {
