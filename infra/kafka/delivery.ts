@@ -43,6 +43,8 @@ const TURN_MS = 40
 export interface DeliveryHandlers {
   onBatch(cursor: RecordCursor): Promise<void> | void
   onMoved(partition: ReadPartition): void
+  /** Something has left the queue. */
+  onTaken(): void
   onError(error: unknown, partition: ReadPartition): void
 }
 
@@ -70,6 +72,7 @@ export function createDelivery(handlers: DeliveryHandlers): Delivery {
     let turnAt = performance.now()
     for (let item = queue.shift(); item !== undefined; item = queue.shift()) {
       bytes -= item.batch.end - item.batch.at
+      handlers.onTaken()
       if (item.partition.round !== item.round) continue
       try {
         await deliver(item)

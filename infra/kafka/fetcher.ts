@@ -3,18 +3,13 @@ import { ForestallError, partitionKey } from '#core/ports'
 import type { Api } from './apis.ts'
 import type { Cluster, Lane } from './cluster.ts'
 import { createDelivery } from './delivery.ts'
-import type { ReadPartition } from './delivery.ts'
+import { createFetchPartition, rewind, rotate, stop, toFetchTopics, topicKey } from './fetch-partition.ts'
+import type { FetchPartition, ReadFrom } from './fetch-partition.ts'
 import { createFetchApi } from './fetch-response.ts'
 import type { FetchArguments, RawFetch, RawPartition } from './fetch-response.ts'
-import { byTopic, listOffsets } from './offsets.ts'
+import { listOffsets } from './offsets.ts'
 import { isTransient, protocolError } from './retry.ts'
 import { findBatches } from './visible-batches.ts'
-
-/** Where to start a partition. `explicit`: the offset must exist; otherwise the reader falls back to the earliest. */
-export interface ReadFrom extends TopicPartition {
-  readonly offset: number
-  readonly explicit: boolean
-}
 
 /** Settings of a fetcher. */
 export interface FetcherOptions {
@@ -45,14 +40,6 @@ export interface Fetcher {
   close(): Promise<void>
 }
 
-interface FetchPartition extends ReadPartition {
-  leader: number
-  topicId: string
-  inFlight: boolean
-  /** Since when the brokers do not know the topic; null while they do. */
-  unknownSinceMs: number | null
-}
-
 /** Kafka errors of a partition that pass: leaders move, replicas catch up, ids change, a disk is slow. */
 const PASSING = new Set([-1, 2, 3, 5, 6, 7, 9, 56, 74, 75, 78, 100, 103])
 const OFFSET_OUT_OF_RANGE = 1
@@ -73,7 +60,9 @@ export function createFetcher(options: FetcherOptions): Fetcher {
   const partitions = new Map<string, FetchPartition>()
   const busyNodes = new Set<number>()
   let request: Api<FetchArguments, RawFetch> | null = null
-  let rotation = 0
+  let turn = 0
+  /** Fetching has stopped because too much waits to be handed out. */
+  let full = false
   let backoffMs = 0
   let backoff: NodeJS.Timeout | null = null
   let locating = false
@@ -84,7 +73,9 @@ export function createFetcher(options: FetcherOptions): Fetcher {
     onMoved: (p) => {
       p.explicit = true // from here on a missing offset is lost data, wherever we began
       options.onMoved?.(p, p.position)
-      if (delivery.queuedBytes() < maxBytes) pump()
+    },
+    onTaken: () => {
+      if (full && delivery.queuedBytes() < maxBytes) pump()
     },
     onError: (error, p) => {
       const corrupt = error instanceof ForestallError && error.code === 'BATCH_CORRUPT'
@@ -96,17 +87,6 @@ export function createFetcher(options: FetcherOptions): Fetcher {
 
   const report = (error: unknown): void => {
     if (!closed) options.onError(error instanceof Error ? error : new Error(String(error)))
-  }
-
-  /** Drops what is fetched and queued, and goes back to the first offset that was not handed out. */
-  function rewind(p: ReadPartition): void {
-    p.round++
-    p.fetchOffset = p.position
-  }
-
-  function stop(p: ReadPartition): void {
-    rewind(p)
-    p.stopped = true
   }
 
   /** Leaders are looked up again after a delay that doubles with each failure in a row. */
@@ -144,7 +124,8 @@ export function createFetcher(options: FetcherOptions): Fetcher {
 
   /** Sends a fetch to every node that has something to read and no fetch under way. */
   function pump(): void {
-    if (closed || backoff !== null || delivery.queuedBytes() >= maxBytes) return
+    full = delivery.queuedBytes() >= maxBytes
+    if (closed || full || backoff !== null) return
     const wanted = new Map<number, FetchPartition[]>()
     let lost = false
     for (const p of partitions.values()) {
@@ -180,35 +161,16 @@ export function createFetcher(options: FetcherOptions): Fetcher {
     request ??= createFetchApi(await cluster.version(1, 12, 17))
     const byName = request.version < 13
     const connection = await lane.node(node)
-    // The broker serves partitions in this order until maxBytes: rotate, or the last ones starve.
-    const first = rotation++ % list.length
-    const ordered = [...list.slice(first), ...list.slice(0, first)]
+    const ordered = rotate(list, turn++)
     const rounds = new Map(ordered.map((p) => [p, p.round]))
-    const topics = byTopic(ordered, (p) => ({
-      topicId: byName ? p.topic : p.topicId,
-      partition: p.partition,
-      currentLeaderEpoch: -1,
-      fetchOffset: BigInt(p.fetchOffset),
-      lastFetchedEpoch: -1,
-      partitionMaxBytes: maxBytesPerPartition,
-    })).map((t) => ({ topicId: t.partitions[0]?.topicId ?? '', partitions: t.partitions }))
-    const response = await request.async(
-      connection,
-      maxWaitMs,
-      1,
-      maxBytes,
-      readCommitted ? 1 : 0,
-      0,
-      -1,
-      topics,
-      [],
-      '',
-    )
+    const topics = toFetchTopics(ordered, byName, maxBytesPerPartition)
+    const isolation = readCommitted ? 1 : 0
+    const response = await request.async(connection, maxWaitMs, 1, maxBytes, isolation, 0, -1, topics, [], '')
     if (response.error !== 0) throw protocolError(response.error, `fetch from node ${node}`)
-    backoffMs = 0
-    const find = new Map(ordered.map((p) => [`${byName ? p.topic : p.topicId}:${p.partition}`, p]))
+    if (response.partitions.every((p) => p.error === 0)) backoffMs = 0
+    const find = new Map(ordered.map((p) => [partitionKey(topicKey(p, byName), p.partition), p]))
     for (const raw of response.partitions) {
-      const p = find.get(`${raw.topicKey}:${raw.partition}`)
+      const p = find.get(partitionKey(raw.topicKey, raw.partition))
       if (p !== undefined && p.round === rounds.get(p)) take(p, raw, response.buffer)
     }
   }
@@ -235,19 +197,17 @@ export function createFetcher(options: FetcherOptions): Fetcher {
     const { round } = p
     p.stopped = true
     try {
-      const earliest =
-        (await listOffsets(cluster, lane, [p], 'earliest', () => closed)).get(
-          partitionKey(p.topic, p.partition),
-        ) ?? 0
+      const offsets = await listOffsets(cluster, lane, [p], 'earliest', () => closed)
+      const earliest = offsets.get(partitionKey(p.topic, p.partition)) ?? 0
       if (p.round !== round) return
       if (p.explicit) {
-        report(
+        const place = `${p.topic}-${p.partition}`
+        return report(
           new ForestallError(
             'OFFSET_OUT_OF_RANGE',
-            `${p.topic}-${p.partition}: offset ${wanted} is wanted, the earliest is ${earliest}`,
+            `${place}: offset ${wanted} is wanted, the earliest is ${earliest}`,
           ),
         )
-        return
       }
       p.position = earliest
       rewind(p)
@@ -273,23 +233,8 @@ export function createFetcher(options: FetcherOptions): Fetcher {
   return {
     assign(list, generationId) {
       drop()
-      for (const { topic, partition, offset, explicit } of list) {
-        partitions.set(partitionKey(topic, partition), {
-          topic,
-          partition,
-          generationId,
-          explicit,
-          position: offset,
-          fetchOffset: offset,
-          round: 0,
-          paused: false,
-          stopped: false,
-          leader: -1,
-          topicId: '',
-          inFlight: false,
-          unknownSinceMs: null,
-        })
-      }
+      for (const from of list)
+        partitions.set(partitionKey(from.topic, from.partition), createFetchPartition(from, generationId))
       pump()
     },
     pause: (list) =>

@@ -2,7 +2,7 @@ import { ForestallError, partitionKey } from '#core/ports'
 import type { PartitionReader, PartitionReaderOptions, TopicPartition } from '#core/ports'
 import type { Cluster } from './cluster.ts'
 import { createFetcher } from './fetcher.ts'
-import type { ReadFrom } from './fetcher.ts'
+import type { ReadFrom } from './fetch-partition.ts'
 import { listOffsets } from './offsets.ts'
 import type { OffsetKind } from './offsets.ts'
 

@@ -38,12 +38,20 @@ const STALE = [
 const MARKER_DELAY_MS = 1
 const MARKER_MAX_DELAY_MS = 50
 
-/** `timeoutMs`: the broker aborts a transaction that is open for longer. */
+/** How a coordinator's requests end. */
+export interface TransactionOptions {
+  readonly transactionalId: string
+  /** The broker aborts a transaction that is open for longer, ms. */
+  readonly timeoutMs: number
+  /** True: requests that fail are not repeated any more. */
+  readonly stop: () => boolean
+}
+
+/** Talks to the coordinator of one transactional id on `lane`. */
 export function createTransactionCoordinator(
   cluster: Cluster,
   lane: Lane,
-  transactionalId: string,
-  timeoutMs: number,
+  { transactionalId, timeoutMs, stop }: TransactionOptions,
 ): TransactionCoordinator {
   const forMs = cluster.options.retryForMs
 
@@ -55,11 +63,13 @@ export function createTransactionCoordinator(
         delayMs: MARKER_DELAY_MS,
         maxDelayMs: MARKER_MAX_DELAY_MS,
         when: (e) => hasApiError(e, 'CONCURRENT_TRANSACTIONS'),
+        stop,
       })
     return retry(markersWritten, {
       forMs,
       delayMs: 20,
       when: (e) => isTransient(e) && !hasApiError(e, 'CONCURRENT_TRANSACTIONS'),
+      stop,
       onRetry: (e) => {
         cluster.forgetCoordinator(type, key)
         if (isNetworkError(e)) cluster.forgetLeaders()

@@ -22,7 +22,8 @@ export function createTransactionalProducer(
 ): TransactionalProducer {
   const { compression, batchBytes, retryForMs } = cluster.options
   const lane = cluster.openLane('transactions')
-  const coordinator = createTransactionCoordinator(cluster, lane, transactionalId, timeoutMs)
+  const stop = (): boolean => aborting
+  const coordinator = createTransactionCoordinator(cluster, lane, { transactionalId, timeoutMs, stop })
   const sender = createBatchSender(cluster, lane, transactionalId, Math.min(retryForMs, timeoutMs))
   const accumulator = createAccumulator({ transactional: true, compression, batchBytes })
   let identity: ProducerIdentity | null = null
@@ -106,12 +107,9 @@ export function createTransactionalProducer(
   }
 
   async function sendBatches(batches: readonly RecordBatchBuilder[]): Promise<void> {
+    if (aborting) return
     await addFreshPartitions(batches)
-    await sender.send(
-      accumulator.encode(batches, producer()),
-      (b) => (unacknowledged -= b.bytes),
-      () => aborting,
-    )
+    await sender.send(accumulator.encode(batches, producer()), (b) => (unacknowledged -= b.bytes), stop)
   }
 
   function flush(): void {
