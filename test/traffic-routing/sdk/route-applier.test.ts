@@ -58,7 +58,7 @@ async function followed() {
   await follower.start()
   await handler?.onCaughtUp(new Map([[0, 0]]))
   const send = async (sent: Decision<RouteBody> | null, offset: number) => {
-    await handler!.onDecision({ entity: 'a>b', decision: sent, partition: 0, offset })
+    await handler!.onDecision({ entity: 'a>b', decision: sent, partition: 0, offset, timestampMs: NOW })
     await follower.settled()
   }
   return { table, acks, follower, send }
