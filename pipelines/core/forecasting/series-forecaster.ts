@@ -112,6 +112,21 @@ export class SeriesForecaster {
   }
 
   /**
+   * Starts over from a history (oldest first, NaN = gap, the last value of the window that ended at `lastMs`) with one fit:
+   * what a backfill or a batch forecast does instead of observing value by value. Values that `observe` would refuse are gaps.
+   */
+  start(values: ArrayLike<number>, lastMs: number): void {
+    this.#restart(Math.round(lastMs / this.options.stepMs) + 1)
+    for (let i = Math.max(0, values.length - this.options.historyPoints); i < values.length; i++) {
+      const value = values[i] as number
+      this.#history.push(this.#refusal(value) === undefined ? value : NaN)
+    }
+    this.#fit()
+    while (this.#finite >= this.#nextEarlyFit) this.#nextEarlyFit *= 2
+    if (this.#finite > 0) this.#keepForScoring(this.#index)
+  }
+
+  /**
    * Quantiles of the next `horizon` steps to `out[6 (h - 1) + level]`, levels as QUANTILE_LEVELS, ascending and
    * finite. Returns false, and fills NaN, if no value has been seen: there is nothing to say.
    */
@@ -209,10 +224,13 @@ export class SeriesForecaster {
     else this.#advance(index, value)
     if (this.#finite === 0) return
     if (this.#isFitDue(index)) this.#fit()
-    if (index % this.#pending.every === 0) {
-      this.#writeMedians()
-      this.#pending.add(index, this.#medians)
-    }
+    this.#keepForScoring(index)
+  }
+
+  #keepForScoring(index: number): void {
+    if (index % this.#pending.every !== 0) return
+    this.#writeMedians()
+    this.#pending.add(index, this.#medians)
   }
 
   #advance(index: number, value: number): void {

@@ -151,6 +151,24 @@ describe('SeriesForecaster', () => {
     )
   })
 
+  it('starts from a history as if it had observed it, with one fit', () => {
+    const random = mulberry32(6)
+    const values = Float64Array.from({ length: 500 }, (_, t) => traffic(t, random))
+    const started = new SeriesForecaster({ ...OPTIONS, nonNegative: true })
+    values[450] = NaN
+    values[460] = -1
+    started.start(values, 500 * STEP)
+    expect(started.lastMs).toBe(500 * STEP)
+    expect(started.points).toBe(238)
+    expect(started.modelName).toMatch(/-24$/)
+    const median = forecastOf(started)[2] as number
+    const truth = 1e6 * (1.2 + Math.sin((2 * Math.PI * 500) / 24))
+    expect(Math.abs(Math.log(median / truth))).toBeLessThan(0.2)
+    expect(started.observe(501 * STEP, traffic(500, random))).toBe('accepted')
+    started.start([NaN], STEP)
+    expect(forecastOf(started).every(Number.isNaN)).toBe(true)
+  })
+
   it('keeps joint errors joint: draws of two series that err together rise together', () => {
     const random = mulberry32(2)
     const first = new SeriesForecaster(OPTIONS)
