@@ -14,8 +14,8 @@ export function startPlacement(
 ): Int32Array {
   const path = standing.slice()
   const slots = regionSlots(network)
+  const held = new Float64Array(network.paths)
   for (let k = 0; k < network.pairs; k++) {
-    const held = new Float64Array(network.paths)
     const homeless: number[] = []
     for (let s = shards.first[k]!; s < shards.first[k + 1]!; s++) {
       const p = path[s]!
