@@ -77,7 +77,15 @@ export function createKafkajsSource<Body>(options: KafkajsSourceOptions<Body>): 
     if (message.key !== null) {
       const entity = message.key.toString()
       const decision = message.value === null ? null : await read(message.value, payload, handler)
-      if (decision !== undefined) await handler.onDecision({ entity, decision, partition, offset })
+      if (decision !== undefined) {
+        await handler.onDecision({
+          entity,
+          decision,
+          partition,
+          offset,
+          timestampMs: Number(message.timestamp),
+        })
+      }
     }
     positions.set(partition, offset + 1)
     await announceIfCaughtUp(handler)

@@ -87,17 +87,17 @@ export function createBrokerSource<Body>(
   }
 
   async function handOut(cursor: RecordCursor, handler: DecisionSourceHandler<Body>): Promise<void> {
-    const { buffer, keyStart, keyLength, valueStart, valueLength, partition, offset } = cursor
+    const { buffer, keyStart, keyLength, valueStart, valueLength, partition, offset, timestampMs } = cursor
     if (keyLength < 0) return
     const entity = buffer.toString('utf8', keyStart, keyStart + keyLength)
-    if (valueLength < 0) return handler.onDecision({ entity, decision: null, partition, offset })
+    if (valueLength < 0) return handler.onDecision({ entity, decision: null, partition, offset, timestampMs })
     let decision
     try {
       decision = await decode(buffer.subarray(valueStart, valueStart + valueLength))
     } catch (cause) {
       return handler.onError(skippedRecord(cause, `${topic} partition ${partition} offset ${offset}`))
     }
-    await handler.onDecision({ entity, decision, partition, offset })
+    await handler.onDecision({ entity, decision, partition, offset, timestampMs })
   }
 
   async function run(handler: DecisionSourceHandler<Body>): Promise<void> {

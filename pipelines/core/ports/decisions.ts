@@ -50,6 +50,8 @@ export interface DecisionEvent<Body> {
   decision: Decision<Body> | null
   partition: number
   offset: number
+  /** Kafka timestamp of the record, ms. */
+  timestampMs: number
 }
 
 /** What a source calls; calls are awaited one after another, in offset order within a partition. */

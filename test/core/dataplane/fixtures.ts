@@ -67,7 +67,7 @@ export function scriptedSource(): ScriptedSource {
     stop: async () => {},
     lag: () => 0,
     put: async (entity, next) => {
-      await needed().onDecision({ entity, decision: next, partition: 0, offset: offset++ })
+      await needed().onDecision({ entity, decision: next, partition: 0, offset: offset++, timestampMs: 0 })
     },
     caughtUp: async () => {
       await needed().onCaughtUp(new Map([[0, offset]]))
