@@ -6,7 +6,6 @@ export * from './forecaster-options.ts'
 export type { ForecastModel } from './model.ts'
 export * from './create-model.ts'
 export * from './residual-log.ts'
-export type { ScaleKind } from './scale.ts'
 export * from './scenarios.ts'
 export * from './series-forecaster.ts'
 

@@ -12,13 +12,13 @@ import { decodeScale, fitScale, type SeriesScale } from './scale.ts'
 
 /**
  * What became of a value. `accepted`; `restarted`: accepted after a gap longer than the history, all older state
- * forgotten; `not-finite`, `negative`: taken as a gap; `duplicate`, `backwards`: ignored.
+ * forgotten; `not-finite` (value or time), `negative`: taken as a gap; `duplicate`, `backwards`: ignored.
  */
 export type Observation = 'accepted' | 'restarted' | 'not-finite' | 'negative' | 'duplicate' | 'backwards'
 
 /** First fit after this many values, then at every doubling until the schedule takes over. */
 const FIRST_FIT = 12
-/** This many values outside the scale since the fit mean that the series has changed its size: fit again. */
+/** This many values outside the scale since the fit mean that the series has changed its size: fit again. A first negative value does so at once. */
 const EXTREMES_BEFORE_REFIT = 6
 /** Share of the tracked intervals that survives a fit, if the one before rested on about as many values (a cold start's guess must not survive). */
 const KEPT_AT_REFIT = 0.5
@@ -239,6 +239,8 @@ export class SeriesForecaster {
       this.#score(index, warped)
       this.#reach = Math.max(this.#reach, warped)
       if (this.#scale.isExtreme(warped)) this.#extremes++
+      if (value < 0 && this.#scale.kind === 'log' && this.options.scale === 'auto')
+        this.#extremes += EXTREMES_BEFORE_REFIT
     }
     this.#model.update(this.#scale.toModel(warped))
   }

@@ -1,16 +1,16 @@
 import type { ByteReader, ByteWriter } from './bytes.ts'
 
 /** Relative error of a quantile: the value answered lies within 1 % of the value at that rank. */
-export const SKETCH_RELATIVE_ACCURACY = 0.01
+const RELATIVE_ACCURACY = 0.01
 /** Magnitudes below this count as zero. */
-export const SKETCH_SMALLEST = 1e-9
+const SMALLEST = 1e-9
 /** Magnitudes above this are counted as this. */
-export const SKETCH_LARGEST = 1e18
+const LARGEST = 1e18
 
-const GAMMA = (1 + SKETCH_RELATIVE_ACCURACY) / (1 - SKETCH_RELATIVE_ACCURACY)
+const GAMMA = (1 + RELATIVE_ACCURACY) / (1 - RELATIVE_ACCURACY)
 const PER_LOG = 1 / Math.log(GAMMA)
-const FIRST = Math.ceil(Math.log(SKETCH_SMALLEST) * PER_LOG)
-const LAST_BIN = Math.ceil(Math.log(SKETCH_LARGEST) * PER_LOG) - FIRST + 1
+const FIRST = Math.ceil(Math.log(SMALLEST) * PER_LOG)
+const LAST_BIN = Math.ceil(Math.log(LARGEST) * PER_LOG) - FIRST + 1
 /** 32 bins a page (a factor of 1.9 in value): a latency or packet size spans a handful of pages. */
 const PAGE_BITS = 5
 const PAGE = 1 << PAGE_BITS
@@ -24,9 +24,9 @@ const KEYS = (LAST_BIN >> PAGE_BITS) - LOWEST_KEY + 1
 /** Bin of a value: 0 holds zero, positive values have positive bins, negative ones mirror them. */
 function binOf(value: number): number {
   const magnitude = Math.abs(value)
-  if (magnitude < SKETCH_SMALLEST) return 0
+  if (magnitude < SMALLEST) return 0
   const bin =
-    magnitude >= SKETCH_LARGEST ? LAST_BIN : Math.max(1, Math.ceil(Math.log(magnitude) * PER_LOG) - FIRST + 1)
+    magnitude >= LARGEST ? LAST_BIN : Math.max(1, Math.ceil(Math.log(magnitude) * PER_LOG) - FIRST + 1)
   return value < 0 ? -bin : bin
 }
 
@@ -83,8 +83,9 @@ export class SketchColumn {
     return this.#count[slot] ?? 0
   }
 
-  /** Adds all of another column's slot to a slot of this one. Exact. */
+  /** Adds all of another slot, of this column or another one, to a slot of this one. Exact. Throws RangeError for a slot with itself. */
   merge(slot: number, other: SketchColumn, otherSlot: number): void {
+    if (this === other && slot === otherSlot) throw new RangeError('a slot cannot be merged with itself')
     this.#reach(slot)
     let page = other.#head[otherSlot] ?? NONE
     for (; page !== NONE; page = other.#next[page] as number) {

@@ -28,7 +28,7 @@ export interface EventEvidence {
  * What evidence beside the forecast adds, in log-odds: an anomaly towards the limit up to 1.5 (odds x 4.5) as its score goes
  * from 0.9 to 1, an event up to 1.5 by its severity. Starting values: the calibration corrects what they get wrong on average.
  */
-export const EVIDENCE_WEIGHT = 1.5
+const EVIDENCE_WEIGHT = 1.5
 const ANOMALY_FROM = 0.9
 
 /** Log-odds (>= 0) added by an anomaly that points towards the bad side. */

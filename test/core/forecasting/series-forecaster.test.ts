@@ -104,6 +104,14 @@ describe('SeriesForecaster', () => {
     expect(forecaster.modelName).toMatch(/-24$/)
   })
 
+  it('follows a series that turns negative', () => {
+    const forecaster = new SeriesForecaster(OPTIONS)
+    for (let t = 1; t <= 100; t++) forecaster.observe(t * STEP, 10 + (t % 3))
+    expect(Math.min(...forecastOf(forecaster))).toBeGreaterThanOrEqual(0)
+    for (let t = 101; t <= 110; t++) forecaster.observe(t * STEP, -40 - (t % 3))
+    expect(forecastOf(forecaster)[2]).toBeLessThan(-10)
+  })
+
   it('recovers from one value of 1e12 within a day', () => {
     const random = mulberry32(9)
     const forecaster = new SeriesForecaster({ ...OPTIONS, nonNegative: true })

@@ -111,6 +111,12 @@ describe('SketchColumn', () => {
     expect(column.quantile(9999, 0.5)).toBeNaN()
   })
 
+  it('refuses to merge a slot with itself', () => {
+    expect(() => new SketchColumn().merge(2, new SketchColumn(), 2)).not.toThrow()
+    const column = new SketchColumn()
+    expect(() => column.merge(2, column, 2)).toThrow(RangeError)
+  })
+
   it('refuses bytes that no encode wrote', () => {
     const writer = new ByteWriter()
     writer.varint(1)
