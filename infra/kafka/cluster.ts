@@ -7,7 +7,7 @@ import type { ResolvedOptions } from './options.ts'
 import { protocolError } from './retry.ts'
 
 /** What the cluster says of a topic. `error` is a Kafka error code, 0 if none; `leaders[p]` is -1 if partition p has none. */
-export interface TopicInfo {
+interface TopicInfo {
   readonly name: string
   /** 32 hexadecimal digits. */
   readonly id: string

@@ -8,7 +8,7 @@ import { createPartitionReader } from './partition-reader.ts'
 import { createProducer } from './producer.ts'
 import { createTransactionalProducer } from './transactional-producer.ts'
 
-export type { Compression, KafkaOptions, SaslOptions } from './options.ts'
+export type { KafkaOptions } from './options.ts'
 
 /**
  * The port `Broker` on a Kafka cluster, 3.0 or newer. Connects when first used. `close` closes what this broker has
