@@ -8,7 +8,7 @@ import type { MemoryGroupReader } from './memory-broker-reader.ts'
 import { MemoryState } from './memory-broker-state.ts'
 
 /** A process that uses the broker in memory. */
-interface MemoryClient extends Broker {
+export interface MemoryClient extends Broker {
   /**
    * The process dies without a word: callbacks run no more, its transactions stay open until the same transactional
    * id is initialised again, its group members keep their partitions until the same instance joins, or `expire`.
