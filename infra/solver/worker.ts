@@ -1,102 +1,135 @@
 import { Worker } from 'node:worker_threads'
-import type { LinearProgram, LinearSolution, LinearStatus, RemoteLinearSolver } from '#core/ports'
-import type { WorkerRequest } from './worker-main.ts'
+import type {
+  LinearProgram,
+  LinearRows,
+  LinearSolution,
+  LinearStatus,
+  RemoteLinearModel,
+  RemoteLinearSolver,
+} from '#core/ports'
+import type { WorkerReply, WorkerRequest } from './worker-main.ts'
 
-interface Pending {
-  readonly columns: number
+interface Call {
   readonly settle: (solution: LinearSolution) => void
   readonly timer: NodeJS.Timeout
 }
 
-const empty = (status: LinearStatus, columns: number): LinearSolution => ({
-  status,
-  objective: NaN,
-  x: new Float64Array(columns),
-})
+const nothing = (status: LinearStatus): LinearSolution => ({ status, objective: NaN, x: new Float64Array(0) })
 
-type Reply = { readonly ready: true } | { readonly id: number; readonly solution: LinearSolution }
+/** One thread with the solver loaded, and the solves under way in it. */
+interface Thread {
+  post(request: WorkerRequest): void
+  solve(id: number, deadlineMs: number): Promise<LinearSolution>
+  end(): Promise<void>
+}
+
+function startThread(graceMs: number, onEnd: (thread: Thread) => void): Promise<Thread> {
+  const worker = new Worker(new URL('./worker-main.ts', import.meta.url))
+  const calls = new Map<number, Call>()
+  /** Solves whose caller has been told `late` and that the thread has not finished. */
+  const overdue = new Set<number>()
+  let nextCall = 0
+  const settle = (call: number, solution: LinearSolution) => {
+    const waiting = calls.get(call)
+    if (waiting === undefined) return
+    clearTimeout(waiting.timer)
+    calls.delete(call)
+    waiting.settle(solution)
+  }
+  const thread: Thread = {
+    post: (request) => {
+      worker.postMessage(request)
+    },
+    solve: (id, deadlineMs) =>
+      new Promise((resolve) => {
+        const call = nextCall++
+        const timer = setTimeout(() => {
+          overdue.add(call)
+          settle(call, nothing('late'))
+          // The solver has a time limit of its own; a thread that does not heed it is replaced.
+          setTimeout(() => overdue.has(call) && void thread.end(), graceMs).unref()
+        }, deadlineMs)
+        calls.set(call, { settle: resolve, timer })
+        worker.postMessage({ op: 'solve', id, call, deadlineMs } satisfies WorkerRequest)
+      }),
+    end: async () => {
+      onEnd(thread)
+      for (const call of [...calls.keys()]) settle(call, nothing('failed'))
+      await worker.terminate()
+    },
+  }
+  return new Promise((resolve, reject) => {
+    worker.once('error', (error) => {
+      reject(error)
+      void thread.end()
+    })
+    worker.on('message', (reply: WorkerReply) => {
+      if ('ready' in reply) {
+        worker.unref()
+        resolve(thread)
+        return
+      }
+      overdue.delete(reply.call)
+      settle(reply.call, reply.solution)
+    })
+  })
+}
 
 /**
- * A solver in a worker thread. A program that is not solved by its deadline resolves as `late`, and the thread is
- * replaced if it does not notice the time limit by itself, so that one bad program cannot delay the next.
+ * A solver in a worker thread. A solve that is not done by its deadline resolves as `late`; a thread that overruns it
+ * by `graceMs` is ended, and the next model gets a new one, so that one bad program cannot delay those after it.
  */
 export async function createWorkerSolver(
   options: { readonly graceMs?: number } = {},
 ): Promise<RemoteLinearSolver> {
-  const graceMs = options.graceMs ?? 250
-  const pending = new Map<number, Pending>()
-  let nextId = 0
+  const { graceMs = 250 } = options
   let closed = false
-  let current: Worker | undefined
-
-  const settle = (id: number, solution: LinearSolution) => {
-    const waiting = pending.get(id)
-    if (waiting === undefined) return
-    clearTimeout(waiting.timer)
-    pending.delete(id)
-    waiting.settle(solution)
-  }
-  const failAll = () => {
-    for (const [id, { columns }] of [...pending]) settle(id, empty('failed', columns))
-  }
-  const start = () =>
-    new Promise<Worker>((resolve, reject) => {
-      const worker = new Worker(new URL('./worker-main.ts', import.meta.url))
-      worker.unref()
-      worker.on('message', (reply: Reply) => {
-        if ('ready' in reply) resolve(worker)
-        else settle(reply.id, reply.solution)
-      })
-      worker.once('error', reject)
-      worker.once('exit', () => {
-        if (current === worker) current = undefined
-      })
+  let nextId = 0
+  let current: Promise<Thread> | undefined
+  const start = () => {
+    const starting: Promise<Thread> = startThread(graceMs, () => {
+      if (current === starting) current = undefined
     })
-
-  /** A thread that overran its deadline by the grace is stuck: the next solve gets a new one. */
-  const replaceIfStuck = (id: number, worker: Worker) => {
-    const probe = setTimeout(() => {
-      if (current === worker && late.has(id)) {
-        current = undefined
-        void worker.terminate()
-      }
-    }, graceMs)
-    probe.unref()
+    current = starting
+    return starting
   }
-  const late = new Set<number>()
-  const watch = (worker: Worker) => {
-    worker.on('message', (reply: Reply) => {
-      if ('id' in reply) late.delete(reply.id)
-    })
-    worker.once('error', failAll)
-    return worker
-  }
-  current = watch(await start())
+  await start()
 
-  const solve = async (program: LinearProgram, deadlineMs: number): Promise<LinearSolution> => {
-    if (closed) return empty('failed', program.columns)
-    const worker = current ?? watch(await start())
-    current = worker
-    nextId += 1
-    const id = nextId
-    return new Promise((resolve) => {
-      const timer = setTimeout(() => {
-        late.add(id)
-        replaceIfStuck(id, worker)
-        settle(id, empty('late', program.columns))
-      }, deadlineMs)
-      pending.set(id, { columns: program.columns, settle: resolve, timer })
-      const request: WorkerRequest = { id, program, deadlineMs }
-      worker.postMessage(request)
-    })
+  const model = (program: LinearProgram): RemoteLinearModel => {
+    const id = nextId++
+    const thread = closed ? undefined : (current ?? start())
+    const tell = (request: WorkerRequest) => {
+      void thread?.then(
+        (t) => {
+          t.post(request)
+        },
+        () => undefined,
+      )
+    }
+    tell({ op: 'model', id, program })
+    return {
+      addRows: (rows: LinearRows) => {
+        tell({ op: 'rows', id, rows })
+      },
+      solve: async (deadlineMs) => {
+        if (closed || thread === undefined) return nothing('failed')
+        try {
+          return await (await thread).solve(id, deadlineMs)
+        } catch {
+          return nothing('failed')
+        }
+      },
+      dispose: () => {
+        tell({ op: 'dispose', id })
+      },
+    }
   }
   return {
-    solve,
+    model,
     close: async () => {
       closed = true
-      failAll()
-      await current?.terminate()
-      current = undefined
+      const thread = await current
+      await thread?.end()
     },
   }
 }

@@ -78,18 +78,19 @@ export interface MluResult {
 export function evaluateMlu(
   data: TrafficCase,
   c: PlanContext,
-  extra: readonly NamedPlan[],
+  extra: Iterable<NamedPlan>,
   step: number,
   log: (line: string) => void,
 ): MluResult {
   const ratios = new Map<string, Float64Array>()
-  for (const plan of [...mluPlans(c), ...extra]) {
-    const began = performance.now()
-    const scored = scoreRatios(c, plan, step)
-    ratios.set(plan.name, scored)
-    log(
-      `${data.name}: ${plan.name}: mean ${mean(scored).toFixed(4)} (${((performance.now() - began) / 1000).toFixed(1)} s)`,
-    )
+  for (const plans of [mluPlans(c), extra]) {
+    for (const plan of plans) {
+      const began = performance.now()
+      const scored = scoreRatios(c, plan, step)
+      ratios.set(plan.name, scored)
+      const seconds = ((performance.now() - began) / 1000).toFixed(1)
+      log(`${data.name}: ${plan.name}: mean ${mean(scored).toFixed(4)} (${seconds} s)`)
+    }
   }
   const bar = ratios.get('static p90 LP')!
   const rows = [...ratios].map(([plan, values]) => ({ plan, metrics: mluMetrics(values, bar) }))

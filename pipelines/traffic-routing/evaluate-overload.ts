@@ -186,12 +186,15 @@ function* expectedCostPlans(c: OverloadCase, solver: LinearSolver): Generator<Ov
 export function evaluateOverload(
   c: OverloadCase,
   solver: LinearSolver,
-  extra: Iterable<OverloadPlan>,
+  extra: readonly (() => OverloadPlan)[],
   step: number,
   log: (line: string) => void,
 ): ReportTable {
   const rows = []
-  for (const plans of [overloadPlans(c, solver), extra]) {
+  const ours = (function* () {
+    for (const make of extra) yield make()
+  })()
+  for (const plans of [overloadPlans(c, solver), ours]) {
     for (const plan of plans) {
       const began = performance.now()
       const score = createOverloadScore(c.network)

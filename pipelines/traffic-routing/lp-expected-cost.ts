@@ -1,5 +1,7 @@
-import type { LinearModel, LinearRows, LinearSolver } from '#core/ports'
+import type { LinearProgram, LinearRows, LinearSolution, LinearSolver } from '#core/ports'
+import { ForestallError } from '#core/ports'
 import { COST_WEIGHTS, type CostWeights } from './lp-cost.ts'
+import { type RoundsProblem, solveRounds } from './lp-rounds.ts'
 import { type Network, normaliseSplits, utilisation } from './network.ts'
 
 /** A joint demand that may come, and its relative weight (1 unless given). */
@@ -13,14 +15,12 @@ export interface ExpectedCostOptions {
   readonly weights?: CostWeights
   /** Cost of moving all traffic once, in ms of mean latency. */
   readonly churnPrice?: number
-  /** Bounds the time of the solve. */
-  readonly deadlineMs?: number
 }
 
-/** A plan and what it costs in expectation; `late` = no plan in time, `splits` is the standing plan. */
+/** The plan of least expected cost. */
 export interface ExpectedCostPlan {
   readonly splits: Float64Array
-  readonly late: boolean
+  /** Rounds of row generation. */
   readonly rounds: number
 }
 
@@ -58,7 +58,7 @@ interface Build {
  * Columns: share added to and taken from every path against the standing plan, then the load above warmAbove and above
  * hotAbove per scenario and link. Starting at the standing plan makes churn a cost of the first two groups only.
  */
-function masterProgram(solver: LinearSolver, build: Build, churnPrice: number): LinearModel {
+function masterProgram(build: Build, churnPrice: number): LinearProgram {
   const { network, scenarios, scenarioWeights, standing, cost } = build
   const { paths, pairs, links, pairOf } = network
   const cells = scenarios.length * links
@@ -79,7 +79,7 @@ function masterProgram(solver: LinearSolver, build: Build, churnPrice: number): 
   }
   const starts = Int32Array.from({ length: columns + 1 }, (_, j) => Math.min(j, 2 * paths))
   const indices = Int32Array.from({ length: 2 * paths }, (_, j) => pairOf[j % paths]!)
-  return solver.model({
+  return {
     columns,
     rows: pairs,
     cost: costs,
@@ -93,7 +93,7 @@ function masterProgram(solver: LinearSolver, build: Build, churnPrice: number): 
     starts,
     indices,
     values: Float64Array.from({ length: 2 * paths }, (_, j) => (j < paths ? 1 : -1)),
-  })
+  }
 }
 
 /** Links crossed by each path, as lists per link. */
@@ -163,10 +163,40 @@ function missingCuts(build: Build, splits: Float64Array, slack: number, seen: Se
   return cuts
 }
 
+function* expectedCostRounds(build: Build): Generator<LinearRows | null, ExpectedCostPlan, LinearSolution> {
+  const { network, scenarios, standing } = build
+  const onLink = pathsOfLinks(network)
+  const base = scenarios.map(({ demand }) =>
+    utilisation(network, standing, demand, new Float64Array(network.links)),
+  )
+  const seen = new Set<number>()
+  let splits: Float64Array = standing.slice()
+  let rounds = 0
+  for (; rounds < MAX_ROUNDS; rounds++) {
+    const cuts = missingCuts(build, splits, rounds === 0 ? 0.1 : 0, seen)
+    if (cuts.length === 0 && rounds > 0) break
+    const { x } = yield cuts.length > 0 ? cutRows(build, onLink, cuts, base) : null
+    splits = Float64Array.from(standing, (f, p) => f + x[p]! - x[network.paths + p]!)
+  }
+  return { splits: normaliseSplits(network, splits), rounds }
+}
+
 /**
- * The plan of least expected cost over joint scenarios: mean latency + overload penalties + churn price x share of
- * traffic moved against `standing`. Exact; overload constraints are added as they are met. Deterministic.
+ * The plan of least expected cost over joint scenarios, as a problem in rounds: mean latency + overload penalties +
+ * churn price x share of traffic moved against `standing`. Exact: overload constraints are added as they are met.
  */
+export function expectedCostProblem(
+  network: Network,
+  scenarios: readonly DemandScenario[],
+  standing: Float64Array,
+  options: ExpectedCostOptions = {},
+): RoundsProblem<ExpectedCostPlan> {
+  const { weights: cost = COST_WEIGHTS, churnPrice = 0 } = options
+  const build: Build = { network, scenarios, scenarioWeights: normalisedWeights(scenarios), standing, cost }
+  return { program: masterProgram(build, churnPrice), rounds: expectedCostRounds(build) }
+}
+
+/** Solves {@link expectedCostProblem} on this thread. Throws SOLVER_FAILED if the solver gives no optimum. */
 export function planExpectedCost(
   network: Network,
   solver: LinearSolver,
@@ -174,29 +204,10 @@ export function planExpectedCost(
   standing: Float64Array,
   options: ExpectedCostOptions = {},
 ): ExpectedCostPlan {
-  const { weights: cost = COST_WEIGHTS, churnPrice = 0, deadlineMs = Infinity } = options
-  const build: Build = { network, scenarios, scenarioWeights: normalisedWeights(scenarios), standing, cost }
-  const onLink = pathsOfLinks(network)
-  const base = scenarios.map(({ demand }) =>
-    utilisation(network, standing, demand, new Float64Array(network.links)),
-  )
-  const model = masterProgram(solver, build, churnPrice)
-  const seen = new Set<number>()
-  let splits: Float64Array = standing.slice()
-  let rounds = 0
-  try {
-    for (; rounds < MAX_ROUNDS; rounds++) {
-      const cuts = missingCuts(build, splits, rounds === 0 ? 0.1 : 0, seen)
-      if (cuts.length > 0) model.addRows(cutRows(build, onLink, cuts, base))
-      else if (rounds > 0) break
-      const { status, x } = model.solve(deadlineMs)
-      if (status !== 'optimal') return { splits: standing, late: true, rounds }
-      splits = Float64Array.from(standing, (f, p) => f + x[p]! - x[network.paths + p]!)
-    }
-  } finally {
-    model.dispose()
-  }
-  return { splits: normaliseSplits(network, splits), late: false, rounds }
+  const plan = solveRounds(solver, expectedCostProblem(network, scenarios, standing, options))
+  if (plan === undefined)
+    throw new ForestallError('SOLVER_FAILED', `expected cost of ${scenarios.length} scenarios`)
+  return plan
 }
 
 /** Expected cost of a plan over scenarios (without churn), in ms of mean latency. */

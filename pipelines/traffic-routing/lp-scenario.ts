@@ -1,4 +1,6 @@
-import type { LinearModel, LinearSolver } from '#core/ports'
+import type { LinearProgram, LinearRows, LinearSolution, LinearSolver } from '#core/ports'
+import { ForestallError } from '#core/ports'
+import { type RoundsProblem, solveRounds } from './lp-rounds.ts'
 import { type Network, normaliseSplits, uniformSplits, utilisation } from './network.ts'
 
 /** A joint demand that may come, with the optimum it is measured against and its weight. */
@@ -45,7 +47,7 @@ interface Build {
 }
 
 /** Columns: splits, U per scenario, and for a tail the threshold t and an excess z per scenario. */
-function masterProgram(solver: LinearSolver, { network, weights, objective }: Build): LinearModel {
+function masterProgram({ network, weights, objective }: Build): LinearProgram {
   const { paths, pairs } = network
   const K = weights.length
   const tailed = objective.tail > 0
@@ -70,7 +72,7 @@ function masterProgram(solver: LinearSolver, { network, weights, objective }: Bu
     while (values.length < indices.length) values.push(j < paths + K ? 1 : -1)
     starts.push(indices.length)
   }
-  return solver.model({
+  return {
     columns,
     rows,
     cost,
@@ -81,7 +83,7 @@ function masterProgram(solver: LinearSolver, { network, weights, objective }: Bu
     starts: Int32Array.from(starts),
     indices: Int32Array.from(indices),
     values: Float64Array.from(values),
-  })
+  }
 }
 
 /** Paths over each link, so that a constraint row can be written down. */
@@ -94,12 +96,7 @@ function pathsOfLinks(network: Network): Int32Array[] {
 }
 
 /** Writes the rows sum_p f_p d_s / (c_e opt_s) - U_s <= 0 of the given (scenario, link) pairs. */
-function addCuts(
-  model: LinearModel,
-  build: Build,
-  onLink: readonly Int32Array[],
-  cuts: readonly [number, number][],
-): void {
+function cutRows(build: Build, onLink: readonly Int32Array[], cuts: readonly [number, number][]): LinearRows {
   const { network, scenarios } = build
   const starts: number[] = [0]
   const indices: number[] = []
@@ -115,13 +112,13 @@ function addCuts(
     values.push(-1)
     starts.push(indices.length)
   }
-  model.addRows({
+  return {
     lower: new Float64Array(cuts.length).fill(-Infinity),
     upper: new Float64Array(cuts.length),
     starts: Int32Array.from(starts),
     indices: Int32Array.from(indices),
     values: Float64Array.from(values),
-  })
+  }
 }
 
 /** Links of a scenario within `band` of its maximum and above `level`: the constraints that may bind. */
@@ -160,38 +157,52 @@ function violated(
   return cuts
 }
 
+function* scenarioRounds(
+  build: Build,
+  start: Float64Array,
+): Generator<LinearRows | null, ScenarioPlan, LinearSolution> {
+  const { network, scenarios } = build
+  const onLink = pathsOfLinks(network)
+  const seen = new Set<number>()
+  let splits: Float64Array = start
+  let bounds: Float64Array = new Float64Array(scenarios.length)
+  let rounds = 0
+  for (; rounds < MAX_ROUNDS; rounds++) {
+    const cuts = violated(build, splits, bounds, rounds === 0 ? 0.3 : 0.05, seen)
+    if (cuts.length === 0) break
+    const { x } = yield cutRows(build, onLink, cuts)
+    splits = x.slice(0, network.paths)
+    bounds = x.subarray(network.paths, network.paths + scenarios.length)
+  }
+  return { splits: normaliseSplits(network, splits.slice()), rounds, rows: seen.size }
+}
+
 /**
- * Scenario LP: one plan for all scenarios, minimising mean and tail of their normalised maximum utilisation, exactly
- * (constraints are added as they are violated, which leaves the optimum as it is and the program small).
- * `start` = a plan to begin from. Deterministic.
+ * Scenario LP as a problem in rounds: one plan for all scenarios, minimising mean and tail of their normalised maximum
+ * utilisation, exactly (constraints are added as they are violated, which leaves the optimum as it is and the program
+ * small). `start` = a plan to begin from. Deterministic.
  */
+export function scenarioProblem(
+  network: Network,
+  scenarios: readonly Scenario[],
+  objective: ScenarioObjective = MEAN,
+  start: Float64Array = uniformSplits(network),
+): RoundsProblem<ScenarioPlan> {
+  const total = scenarios.reduce((sum, s) => sum + (s.weight ?? 1), 0)
+  const weights = Float64Array.from(scenarios, (s) => (s.weight ?? 1) / total)
+  const build: Build = { network, scenarios, weights, objective }
+  return { program: masterProgram(build), rounds: scenarioRounds(build, start) }
+}
+
+/** Solves {@link scenarioProblem} on this thread. Throws SOLVER_FAILED if the solver gives no optimum. */
 export function planScenarios(
   network: Network,
   solver: LinearSolver,
   scenarios: readonly Scenario[],
   objective: ScenarioObjective = MEAN,
-  start: Float64Array = uniformSplits(network),
 ): ScenarioPlan {
-  const total = scenarios.reduce((sum, s) => sum + (s.weight ?? 1), 0)
-  const weights = Float64Array.from(scenarios, (s) => (s.weight ?? 1) / total)
-  const build: Build = { network, scenarios, weights, objective }
-  const onLink = pathsOfLinks(network)
-  const model = masterProgram(solver, build)
-  const seen = new Set<number>()
-  let splits: Float64Array = start
-  let bounds: Float64Array = new Float64Array(scenarios.length)
-  let rounds = 0
-  try {
-    for (; rounds < MAX_ROUNDS; rounds++) {
-      const cuts = violated(build, splits, bounds, rounds === 0 ? 0.3 : 0.05, seen)
-      if (cuts.length === 0) break
-      addCuts(model, build, onLink, cuts)
-      const { x } = model.solve()
-      splits = x.slice(0, network.paths)
-      bounds = x.subarray(network.paths, network.paths + scenarios.length)
-    }
-  } finally {
-    model.dispose()
-  }
-  return { splits: normaliseSplits(network, splits.slice()), rounds, rows: seen.size }
+  const plan = solveRounds(solver, scenarioProblem(network, scenarios, objective))
+  if (plan === undefined)
+    throw new ForestallError('SOLVER_FAILED', `scenario plan of ${scenarios.length} scenarios`)
+  return plan
 }

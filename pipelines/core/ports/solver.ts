@@ -74,10 +74,20 @@ export interface LinearSolver {
   model(program: LinearProgram): LinearModel
 }
 
+/** A program held by a solver on another thread; calls are carried out in order. Must be disposed. */
+export interface RemoteLinearModel {
+  /** Appends constraints. */
+  addRows(rows: LinearRows): void
+  /** Solves; resolves by `deadlineMs` at the latest, with status `late` if it was not done. */
+  solve(deadlineMs: number): Promise<LinearSolution>
+  /** Frees the solver's memory; twice is once. */
+  dispose(): void
+}
+
 /** A solver on another thread: the caller's event loop stays free, and a late answer is `late`. */
 export interface RemoteLinearSolver {
-  /** Solves one program; resolves by `deadlineMs` at the latest, with status `late` if it was not done. */
-  solve(program: LinearProgram, deadlineMs: number): Promise<LinearSolution>
+  /** Takes a program over; a malformed one shows as status `failed`. */
+  model(program: LinearProgram): RemoteLinearModel
   /** Ends the thread; solves under way resolve as `failed`. Twice is once. */
   close(): Promise<void>
 }
