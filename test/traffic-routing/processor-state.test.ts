@@ -126,6 +126,8 @@ type Step =
   | { do: 'read'; region: number; partition: number; count: number }
   | { do: 'commit' | 'token' | 'crash'; region: number }
   | { do: 'decision'; region: number; skip: number }
+  /** Learns all there is, then commits. */
+  | { do: 'sync'; region: number }
 
 const region = fc.nat(REGIONS.length - 1)
 const stream = fc.nat(STREAMS.length - 1)
@@ -146,7 +148,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       do: fc.constant('read' as const),
       region,
       partition,
-      count: fc.integer({ min: 1, max: 4 }),
+      count: fc.integer({ min: 1, max: 6 }),
     }),
   },
   { weight: 5, arbitrary: fc.record({ do: fc.constant('commit' as const), region }) },
@@ -159,6 +161,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       skip: fc.integer({ min: 0, max: 2 }),
     }),
   },
+  { weight: 6, arbitrary: fc.record({ do: fc.constant('sync' as const), region }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('crash' as const), region }) },
 )
 
@@ -179,6 +182,12 @@ function take(world: World, regions: Region[], now: Step): void {
     case 'commit':
       commit(world, regions[now.region] as Region)
       break
+    case 'sync': {
+      const r = regions[now.region] as Region
+      while (seeToken(world, r) || seeDecision(world, r, 0));
+      commit(world, r)
+      break
+    }
     case 'token':
       seeToken(world, regions[now.region] as Region)
       break
@@ -248,7 +257,7 @@ function disorder(world: World): number {
 
 test('whatever the interleaving, crashes included, every record is processed exactly once and in order', () => {
   fc.assert(
-    fc.property(fc.array(step, { minLength: 20, maxLength: 160 }), (steps) => {
+    fc.property(fc.array(step, { minLength: 40, maxLength: 200, size: 'max' }), (steps) => {
       const { world, regions } = start()
       for (const now of steps) {
         take(world, regions, now)
@@ -263,13 +272,13 @@ test('whatever the interleaving, crashes included, every record is processed exa
         expect(new Set(holders)).toEqual(new Set([last?.owner ?? REGIONS[0]]))
       }
     }),
-    { numRuns: 1500 },
+    { numRuns: 1000 },
   )
 })
 
 test('at any time one region at most holds a started token, and fences never go back', () => {
   fc.assert(
-    fc.property(fc.array(step, { minLength: 20, maxLength: 120 }), (steps) => {
+    fc.property(fc.array(step, { minLength: 40, maxLength: 200, size: 'max' }), (steps) => {
       const { world, regions } = start()
       for (const now of steps) take(world, regions, now)
       settle(world, regions)
