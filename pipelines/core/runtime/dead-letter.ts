@@ -1,0 +1,49 @@
+import { Buffer } from 'node:buffer'
+import type { DeadLetter } from '../../../schemas/index.ts'
+import type { ErrorCode, RecordCursor } from '../ports/index.ts'
+import type { TaskContext } from './task.ts'
+
+/** Name of the dead-letter topic of a topic. */
+export const deadLetterTopic = (topic: string): string => `dlq.${topic}`
+
+/** Why a record cannot be used. */
+export interface Refusal {
+  readonly code: ErrorCode
+  readonly reason: string
+}
+
+/** Sends the cursor's record to the dead letters of its topic, with its original bytes (cut to `maxBytes`). */
+export function emitDeadLetter(
+  context: TaskContext,
+  topology: string,
+  topic: string,
+  cursor: RecordCursor,
+  refusal: Refusal,
+  maxBytes: number,
+): void {
+  const { buffer, keyStart, keyLength, valueStart, valueLength } = cursor
+  const letter: DeadLetter = {
+    topic,
+    partition: cursor.partition,
+    offset: cursor.offset,
+    timestamp_ms: cursor.timestampMs,
+    key: keyLength < 0 ? null : Buffer.from(buffer.subarray(keyStart, keyStart + keyLength)),
+    value:
+      valueLength < 0
+        ? null
+        : Buffer.from(buffer.subarray(valueStart, valueStart + Math.min(valueLength, maxBytes))),
+    reason_code: refusal.code,
+    reason: refusal.reason,
+    topology,
+    at_ms: context.clock.nowMs(),
+  }
+  const to = deadLetterTopic(topic)
+  const key = Buffer.from(`${cursor.partition}:${cursor.offset}`)
+  context.out.emit(
+    context.topicName(to),
+    0,
+    cursor.timestampMs,
+    key,
+    context.encoder.encode(to, 'DeadLetter', letter),
+  )
+}

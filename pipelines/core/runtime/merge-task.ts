@@ -1,0 +1,149 @@
+import { ByteReader } from '../math/index.ts'
+import type { OffsetToCommit, RecordCursor, TopicPartition } from '../ports/index.ts'
+import { partitionKey } from '../ports/index.ts'
+import { emitDeadLetter } from './dead-letter.ts'
+import { OriginProgress, readMark } from './marks.ts'
+import { decodeNote, encodeNote } from './notes.ts'
+import { lostInput, type Task, type TaskContext, type TaskStart } from './task.ts'
+import { originsOf, type SourceSpec, type Topology, type WindowSpec } from './topology.ts'
+import { type PaneEmitter, partialNode, rowEmitter } from './window-sink.ts'
+import { WindowStore } from './window-store.ts'
+
+/**
+ * Merges the partial aggregates of all source partitions for the keys of one partition, and closes a window when
+ * every source partition has passed it. Grace was spent at the sources, so there is none here.
+ */
+export class MergeTask implements Task {
+  readonly id: string
+  readonly inputs: readonly TopicPartition[]
+  readonly #topology: string
+  readonly #source: SourceSpec
+  readonly #spec: WindowSpec
+  readonly #context: TaskContext
+  readonly #store: WindowStore
+  readonly #progress: OriginProgress
+  readonly #emitter: PaneEmitter
+  #position = 0
+  #committed = 0
+  #closedThroughMs = Number.NEGATIVE_INFINITY
+  #incompleteBeforeMs = Number.NEGATIVE_INFINITY
+  #urgent = false
+  #dirty = false
+
+  constructor(topology: Topology, window: string, partition: number, context: TaskContext) {
+    const spec = topology.windows[window] as WindowSpec
+    this.id = `${topology.name}/${window}:merge/${partition}`
+    this.#topology = topology.name
+    this.#spec = spec
+    this.#context = context
+    this.inputs = [{ topic: context.topicName(spec.merge?.topic ?? ''), partition }]
+    const { advanceMs } = spec
+    this.#store = new WindowStore(
+      { sizeMs: advanceMs, advanceMs, graceMs: 0 },
+      Object.values(spec.aggregates),
+    )
+    this.#source = topology.sources[spec.from] as SourceSpec
+    const writer = {
+      node: partialNode(topology.name, window),
+      partitionsOf: this.#source.topic,
+      aligned: false,
+    }
+    this.#progress = new OriginProgress(
+      originsOf([writer], partition, (topic) => context.partitionsOf(topic)),
+    )
+    this.#emitter = rowEmitter(topology, window, partition, context)
+  }
+
+  get urgent(): boolean {
+    return this.#urgent
+  }
+
+  get bytes(): number {
+    return this.#store.bytes
+  }
+
+  async restore(starts: ReadonlyMap<string, TaskStart>): Promise<ReadonlyMap<string, number>> {
+    const input = this.inputs[0] as TopicPartition
+    const key = partitionKey(input.topic, input.partition)
+    const { committed, earliest } = starts.get(key) as TaskStart
+    this.#committed = committed.offset < 0 ? earliest : committed.offset
+    this.#position = this.#committed
+    const note = decodeNote(committed.metadata)
+    if (note === undefined || committed.offset < 0) return new Map([[key, this.#committed]])
+    this.#closedThroughMs = note.closedThroughMs
+    note.origins.forEach((w, i) => {
+      this.#progress.watermarks[i] = w
+      this.#progress.idle[i] = note.idle[i] ? 1 : 0
+    })
+    if (note.replayFrom >= earliest) return new Map([[key, note.replayFrom]])
+    this.#incompleteBeforeMs = Number.isFinite(note.closedThroughMs)
+      ? note.closedThroughMs + this.#spec.sizeMs
+      : Infinity
+    this.#context.warn(lostInput(this.id, input, note.replayFrom, earliest))
+    return new Map([[key, Math.min(earliest, this.#committed)]])
+  }
+
+  async process(cursor: RecordCursor): Promise<void> {
+    while (cursor.next()) this.#take(cursor, cursor.offset >= this.#committed)
+    this.#position = Math.max(this.#position, cursor.nextOffset)
+    this.#dirty = true
+    if (this.#position >= this.#committed) this.#close()
+  }
+
+  #take(cursor: RecordCursor, live: boolean): void {
+    if (cursor.valueLength < 0) {
+      const mark = live ? readMark(cursor) : undefined
+      if (mark !== undefined) this.#progress.update(mark)
+      return
+    }
+    const reader = new ByteReader(cursor.buffer, cursor.valueStart, cursor.valueStart + cursor.valueLength)
+    reader.u8()
+    const incomplete = reader.u8() === 1
+    const startMs = reader.varint()
+    if (startMs + this.#spec.sizeMs <= this.#closedThroughMs) {
+      if (live) this.#tooLate(cursor, startMs)
+      return
+    }
+    this.#store.mergeBlock(startMs, incomplete, reader, cursor.offset)
+  }
+
+  /** Only a source partition that was idle and speaks again can be this late: its block is kept as a dead letter. */
+  #tooLate(cursor: RecordCursor, startMs: number): void {
+    this.#context.counters.late++
+    const reason = `partial aggregates of the window at ${startMs} came after it had closed without this source partition`
+    const refusal = { code: 'RECORD_LATE', reason } as const
+    emitDeadLetter(this.#context, this.#topology, this.#source.topic, cursor, refusal, cursor.valueLength)
+  }
+
+  #close(): void {
+    const throughMs = this.#progress.watermarkMs()
+    if (!(throughMs > this.#closedThroughMs)) return
+    const { sizeMs, advanceMs } = this.#spec
+    // The store knows windows by their start: a window ends `shift` later than the pane that holds it.
+    const shift = sizeMs - advanceMs
+    this.#store.close(this.#closedThroughMs - shift, throughMs - shift, (pane, startMs) => {
+      pane.incomplete ||= startMs < this.#incompleteBeforeMs
+      this.#emitter.emit(pane, startMs, startMs + sizeMs)
+      this.#context.counters.windows += pane.keys.size
+    })
+    this.#closedThroughMs = throughMs
+    this.#emitter.mark(throughMs, false)
+    this.#urgent = true
+  }
+
+  tick(): void {}
+
+  prepareCommit(): OffsetToCommit[] {
+    this.#urgent = false
+    if (!this.#dirty || this.#position < this.#committed) return []
+    this.#dirty = false
+    const note = encodeNote({
+      closedThroughMs: this.#closedThroughMs,
+      eventTimeMs: Number.NEGATIVE_INFINITY,
+      replayFrom: this.#store.replayFrom(this.#position),
+      origins: [...this.#progress.watermarks],
+      idle: [...this.#progress.idle].map((flag) => flag === 1),
+    })
+    return [{ ...(this.inputs[0] as TopicPartition), offset: this.#position, metadata: note }]
+  }
+}

@@ -1,0 +1,285 @@
+import { Buffer } from 'node:buffer'
+import type { OffsetToCommit, RecordCursor, TopicPartition } from '../ports/index.ts'
+import { partitionKey } from '../ports/index.ts'
+import { Account } from './account.ts'
+import { emitDeadLetter, type Refusal } from './dead-letter.ts'
+import { END_OF_INPUT_MS, readMark } from './marks.ts'
+import { type CommitNote, decodeNote, encodeNote } from './notes.ts'
+import type { ColumnReader, RecordReader } from './record-readers.ts'
+import type { Row } from './row.ts'
+import type { Task, TaskContext, TaskStart } from './task.ts'
+import type { SourceSpec, Topology } from './topology.ts'
+import { lostInput } from './task.ts'
+import { createWindowSinks, type WindowSink } from './window-sink.ts'
+
+const LEDGER_TOPIC = 'audit.offsets'
+
+/**
+ * Reads one partition of a source in place, keeps the open windows of all window nodes over it, and closes them as
+ * event time passes. State is never written out: a restart replays the bounded stretch that open windows need.
+ */
+export class SourceTask implements Task {
+  readonly id: string
+  readonly inputs: readonly TopicPartition[]
+  readonly #topology: Topology
+  readonly #node: string
+  readonly #spec: SourceSpec
+  readonly #partition: number
+  readonly #context: TaskContext
+  readonly #reader: RecordReader
+  readonly #sinks: WindowSink[]
+  readonly #row: { buffer: Row['buffer']; numbers: Float64Array; starts: Int32Array; ends: Int32Array }
+  readonly #timeSlot: number
+  #account = new Account(0)
+  #position = 0
+  /** Records below this offset were counted by an earlier run: they only fill open windows. */
+  #committed = 0
+  #eventTimeMs = Number.NEGATIVE_INFINITY
+  #progressed = false
+  #urgent = false
+  #idle = false
+  #lastRecordAtMs: number
+  #dirty = false
+
+  constructor(topology: Topology, node: string, partition: number, context: TaskContext) {
+    const spec = topology.sources[node] as SourceSpec
+    this.id = `${topology.name}/${node}/${partition}`
+    this.#topology = topology
+    this.#node = node
+    this.#spec = spec
+    this.#partition = partition
+    this.#context = context
+    this.inputs = [{ topic: context.topicName(spec.topic), partition }]
+    this.#reader = context.readers.inPlace(spec.record, spec.fields)
+    this.#sinks = createWindowSinks(topology, node, partition, context)
+    this.#timeSlot = spec.fields.indexOf(spec.eventTime)
+    this.#row = {
+      buffer: EMPTY,
+      numbers: new Float64Array(0),
+      starts: new Int32Array(0),
+      ends: new Int32Array(0),
+    }
+    this.#lastRecordAtMs = context.clock.nowMs()
+  }
+
+  get urgent(): boolean {
+    return this.#urgent
+  }
+
+  get bytes(): number {
+    return this.#sinks.reduce((total, sink) => total + sink.store.bytes, 0)
+  }
+
+  async restore(starts: ReadonlyMap<string, TaskStart>): Promise<ReadonlyMap<string, number>> {
+    const input = this.inputs[0] as TopicPartition
+    const key = partitionKey(input.topic, input.partition)
+    const { committed, earliest } = starts.get(key) as TaskStart
+    const note = decodeNote(committed.metadata)
+    this.#committed = committed.offset < 0 ? earliest : committed.offset
+    this.#position = this.#committed
+    this.#account = new Account(this.#committed)
+    let from = this.#committed
+    if (note !== undefined && committed.offset >= 0) from = this.#adopt(note, earliest, input)
+    return new Map([[key, from]])
+  }
+
+  #adopt(note: CommitNote, earliest: number, input: TopicPartition): number {
+    this.#eventTimeMs = note.eventTimeMs
+    for (const sink of this.#sinks) sink.resume(note.eventTimeMs)
+    if (note.replayFrom >= earliest) return note.replayFrom
+    for (const sink of this.#sinks) sink.lostInput(note.eventTimeMs)
+    this.#context.warn(lostInput(this.id, input, note.replayFrom, earliest))
+    return Math.max(earliest, Math.min(note.replayFrom, this.#committed))
+  }
+
+  async process(cursor: RecordCursor): Promise<void> {
+    this.#lastRecordAtMs = this.#context.clock.nowMs()
+    let missing = this.#run(cursor, false)
+    while (missing >= 0) {
+      await this.#reader.load(missing)
+      missing = this.#run(cursor, true)
+    }
+    this.#position = Math.max(this.#position, cursor.nextOffset)
+    this.#dirty = true
+    this.#closeWindows()
+  }
+
+  /** Walks the batch; returns the id of a schema that must be fetched first, or -1 at the end. */
+  #run(cursor: RecordCursor, again: boolean): number {
+    let pending = again
+    while (pending || cursor.next()) {
+      pending = false
+      const live = cursor.offset >= this.#committed
+      const schema = this.#reader.missingSchema(cursor.buffer, cursor.valueStart, cursor.valueLength)
+      if (schema >= 0) return schema
+      if (live) this.#live(cursor)
+      else this.#replay(cursor)
+    }
+    return -1
+  }
+
+  #live(cursor: RecordCursor): void {
+    if (cursor.valueLength < 0 && this.#takeMark(cursor)) return
+    this.#context.counters.recordsIn++
+    this.#account.records++
+    const row = this.#decode(cursor)
+    if ('code' in row) return this.#refuse(cursor, row)
+    const verdict = this.#spec.check?.(row)
+    if (verdict !== undefined) {
+      if ('invalid' in verdict)
+        return this.#refuse(cursor, { code: 'RECORD_INVALID', reason: verdict.invalid })
+      this.#account.skip(verdict.skip)
+      this.#context.counters.skipped[verdict.skip] = (this.#context.counters.skipped[verdict.skip] ?? 0) + 1
+      return
+    }
+    const timeMs = row.numbers[this.#timeSlot] as number
+    if (timeMs > this.#eventTimeMs) {
+      this.#eventTimeMs = timeMs
+      this.#progressed = true
+    }
+    let taken = false
+    for (const sink of this.#sinks) taken = sink.add(timeMs, row, cursor.offset, this.#eventTimeMs) || taken
+    if (taken || this.#sinks.length === 0) {
+      this.#account.accepted++
+      this.#context.counters.accepted++
+    } else this.#late(cursor)
+  }
+
+  #replay(cursor: RecordCursor): void {
+    if (cursor.valueLength < 0) return
+    this.#context.counters.replayed++
+    const row = this.#decode(cursor)
+    if ('code' in row || this.#spec.check?.(row) !== undefined) return
+    const timeMs = row.numbers[this.#timeSlot] as number
+    for (const sink of this.#sinks) sink.add(timeMs, row, cursor.offset, this.#eventTimeMs)
+  }
+
+  /** Decodes and checks what every record must fulfil; depends on the record alone. */
+  #decode(cursor: RecordCursor): Row | Refusal {
+    const { valueStart, valueLength } = cursor
+    if (valueLength < 0) return { code: 'RECORD_UNDECODABLE', reason: 'the value is null' }
+    if (valueLength > this.#spec.maxRecordBytes) {
+      return {
+        code: 'RECORD_TOO_LARGE',
+        reason: `${valueLength} bytes, more than maxRecordBytes ${this.#spec.maxRecordBytes}`,
+      }
+    }
+    const decoded = this.#reader.read(cursor.buffer, valueStart, valueLength)
+    if (typeof decoded === 'string') {
+      const unknown = decoded.startsWith('schema')
+      return { code: unknown ? 'RECORD_SCHEMA_UNKNOWN' : 'RECORD_UNDECODABLE', reason: decoded }
+    }
+    const row = this.#point(cursor, decoded)
+    const timeMs = row.numbers[this.#timeSlot] as number
+    const { maxAheadMs, earliestMs, eventTime } = this.#spec
+    if (timeMs > cursor.timestampMs + maxAheadMs) {
+      return {
+        code: 'RECORD_TIME_INVALID',
+        reason: `${eventTime} ${timeMs} is ${timeMs - cursor.timestampMs} ms ahead of the Kafka timestamp (at most ${maxAheadMs})`,
+      }
+    }
+    if (!(timeMs >= earliestMs)) {
+      return {
+        code: 'RECORD_TIME_INVALID',
+        reason: `${eventTime} ${timeMs} is before ${earliestMs}, the earliest time allowed`,
+      }
+    }
+    return row
+  }
+
+  #point(cursor: RecordCursor, columns: ColumnReader): Row {
+    const row = this.#row
+    row.buffer = cursor.buffer
+    row.numbers = columns.numbers
+    row.starts = columns.starts
+    row.ends = columns.ends
+    return row
+  }
+
+  /** An end mark closes a bounded input: every window is flushed. */
+  #takeMark(cursor: RecordCursor): boolean {
+    const mark = readMark(cursor)
+    if (mark === undefined) return false
+    if (mark.watermarkMs >= END_OF_INPUT_MS) {
+      this.#eventTimeMs = END_OF_INPUT_MS
+      this.#progressed = true
+    }
+    return true
+  }
+
+  #refuse(cursor: RecordCursor, refusal: Refusal): void {
+    this.#account.deadLetters++
+    this.#context.counters.deadLetters++
+    emitDeadLetter(
+      this.#context,
+      this.#topology.name,
+      this.#spec.topic,
+      cursor,
+      refusal,
+      this.#spec.maxRecordBytes,
+    )
+  }
+
+  #late(cursor: RecordCursor): void {
+    this.#account.late++
+    this.#context.counters.late++
+    const reason = 'came after its windows had closed'
+    emitDeadLetter(
+      this.#context,
+      this.#topology.name,
+      this.#spec.topic,
+      cursor,
+      { code: 'RECORD_LATE', reason },
+      this.#spec.maxRecordBytes,
+    )
+  }
+
+  #closeWindows(): void {
+    if (!this.#progressed && !this.#idle) return
+    if (this.#position < this.#committed) return
+    const woke = this.#idle
+    this.#progressed = false
+    this.#idle = false
+    for (const sink of this.#sinks) if (sink.advance(this.#eventTimeMs, false, woke)) this.#urgent = true
+  }
+
+  tick(nowMs: number): void {
+    if (this.#idle || nowMs - this.#lastRecordAtMs < this.#spec.idleMs) return
+    this.#idle = true
+    this.#urgent = true
+    for (const sink of this.#sinks) sink.advance(this.#eventTimeMs, true, true)
+  }
+
+  prepareCommit(nowMs: number): OffsetToCommit[] {
+    this.#urgent = false
+    if (!this.#dirty || this.#position < this.#committed) return []
+    this.#dirty = false
+    const input = this.inputs[0] as TopicPartition
+    const replayFrom = this.#sinks.reduce((from, sink) => sink.store.replayFrom(from), this.#position)
+    const note = encodeNote({
+      closedThroughMs: 0,
+      eventTimeMs: this.#eventTimeMs,
+      replayFrom,
+      origins: [],
+      idle: [],
+    })
+    if (this.#position > this.#account.fromOffset) this.#writeLedger(nowMs)
+    return [{ ...input, offset: this.#position, metadata: note }]
+  }
+
+  #writeLedger(nowMs: number): void {
+    const entry = this.#account.close({
+      topology: this.#topology.name,
+      node: this.#node,
+      topic: this.#spec.topic,
+      partition: this.#partition,
+      to_offset: this.#position,
+      watermark_ms: Number.isFinite(this.#eventTimeMs) ? this.#eventTimeMs : 0,
+      at_ms: nowMs,
+    })
+    const value = this.#context.encoder.encode(LEDGER_TOPIC, 'OffsetLedger', entry)
+    this.#context.out.emit(this.#context.topicName(LEDGER_TOPIC), 0, nowMs, Buffer.from(this.id), value)
+  }
+}
+
+const EMPTY = Buffer.alloc(0)

@@ -1,0 +1,47 @@
+import type { TopicPartition } from '../ports/index.ts'
+import { partitionKey } from '../ports/index.ts'
+import { MergeTask } from './merge-task.ts'
+import { RoundTask, type SnapshotSource } from './round-task.ts'
+import { SourceTask } from './source-task.ts'
+import type { Task, TaskContext } from './task.ts'
+import type { Topology } from './topology.ts'
+
+/** Every topic that a topology reads, as named in the topology. */
+export function inputTopics(topology: Topology): string[] {
+  const sources = Object.values(topology.sources).map((s) => s.topic)
+  const merges = Object.values(topology.windows).flatMap((w) => (w.merge ? [w.merge.topic] : []))
+  const rounds = Object.values(topology.rounds).flatMap((r) => Object.values(r.inputs).map((i) => i.topic))
+  return [...new Set([...sources, ...merges, ...rounds])]
+}
+
+/**
+ * The tasks for the partitions assigned. A round node needs partition p of all of its inputs: an assignment that
+ * holds only some of them makes no task (the group's assignor gives partition p of every topic to one member).
+ */
+export function createTasks(
+  topology: Topology,
+  assigned: readonly TopicPartition[],
+  context: TaskContext,
+  snapshots: SnapshotSource,
+): Task[] {
+  const has = new Set(assigned.map((p) => partitionKey(p.topic, p.partition)))
+  const partitions = [...new Set(assigned.map((p) => p.partition))].sort((a, b) => a - b)
+  const tasks: Task[] = []
+  const holds = (topic: string, partition: number) =>
+    has.has(partitionKey(context.topicName(topic), partition))
+  for (const partition of partitions) {
+    for (const [name, source] of Object.entries(topology.sources)) {
+      if (holds(source.topic, partition)) tasks.push(new SourceTask(topology, name, partition, context))
+    }
+    for (const [name, window] of Object.entries(topology.windows)) {
+      if (window.merge && holds(window.merge.topic, partition))
+        tasks.push(new MergeTask(topology, name, partition, context))
+    }
+    for (const [name, round] of Object.entries(topology.rounds)) {
+      const inputs = Object.values(round.inputs)
+      if (inputs.every((i) => holds(i.topic, partition)))
+        tasks.push(new RoundTask(topology, name, partition, context, snapshots))
+    }
+  }
+  return tasks
+}

@@ -1,0 +1,170 @@
+import { Buffer } from 'node:buffer'
+import { ByteWriter } from '../math/index.ts'
+import { ClosedWindow } from './closed-window.ts'
+import { markHeaders } from './marks.ts'
+import { partitionOf } from './partitioner.ts'
+import type { Row } from './row.ts'
+import type { TaskContext } from './task.ts'
+import { originOf, type SourceSpec, type Topology, type WindowSpec } from './topology.ts'
+import { encodeEntry, type Pane, WindowStore } from './window-store.ts'
+
+/** Partial aggregates travel in blocks of at most about this size. */
+const BLOCK_BYTES = 256 * 1024
+const BLOCK_VERSION = 1
+
+/** Origin under which the source tasks of a merged window tell their progress. */
+export const partialNode = (topology: string, window: string): string => `${topology}/${window}:partial`
+/** Origin under which the tasks that write a window's output tell their progress. */
+export const windowNode = (topology: string, window: string): string => `${topology}/${window}`
+
+/** The open windows of one window node in one source task, and where they go when they close. */
+export class WindowSink {
+  readonly store: WindowStore
+  readonly #spec: WindowSpec
+  readonly #keySlot: number
+  readonly #context: TaskContext
+  readonly #emitter: PaneEmitter
+  #closedThroughMs = Number.NEGATIVE_INFINITY
+  #incompleteBeforeMs = Number.NEGATIVE_INFINITY
+
+  constructor(spec: WindowSpec, keySlot: number, context: TaskContext, emitter: PaneEmitter) {
+    this.#spec = spec
+    this.#keySlot = keySlot
+    this.#context = context
+    this.#emitter = emitter
+    this.store = new WindowStore(spec, Object.values(spec.aggregates))
+  }
+
+  /** Takes a record into its windows that are still open; false if all of them have closed. */
+  add(timeMs: number, row: Row, offset: number, watermarkMs: number): boolean {
+    if (this.store.lastEndMs(timeMs) + this.#spec.graceMs <= watermarkMs) return false
+    this.store.add(timeMs, row, this.#keySlot, offset)
+    return true
+  }
+
+  /** What a restart knows: everything that `watermarkMs` closes has been emitted. */
+  resume(watermarkMs: number): void {
+    this.#closedThroughMs = this.store.closesThroughMs(watermarkMs)
+  }
+
+  /** Input before `beforeMs` (event time) may be missing: windows that begin before are incomplete. */
+  lostInput(beforeMs: number): void {
+    this.#incompleteBeforeMs = beforeMs
+  }
+
+  /** Emits what the watermark closes and tells the progress; true if anything was emitted. */
+  advance(watermarkMs: number, idle: boolean, announce: boolean): boolean {
+    const throughMs = this.store.closesThroughMs(watermarkMs)
+    const closes = throughMs > this.#closedThroughMs
+    if (closes) {
+      this.store.close(this.#closedThroughMs, throughMs, (pane, startMs, endMs) => {
+        pane.incomplete ||= startMs < this.#incompleteBeforeMs
+        this.#emitter.emit(pane, startMs, endMs)
+        this.#context.counters.windows += pane.keys.size
+      })
+      this.#closedThroughMs = throughMs
+    }
+    if (closes || announce) this.#emitter.mark(this.#closedThroughMs, idle)
+    return closes || announce
+  }
+}
+
+/** Where closed windows go. */
+export interface PaneEmitter {
+  emit(pane: Pane, startMs: number, endMs: number): void
+  mark(watermarkMs: number, idle: boolean): void
+}
+
+/** Emits finished rows, one record per key, to one partition of the window's topic. */
+export function rowEmitter(
+  topology: Topology,
+  name: string,
+  partition: number,
+  context: TaskContext,
+): PaneEmitter {
+  const { to, aggregates } = topology.windows[name] as WindowSpec
+  const view = new ClosedWindow(Object.keys(aggregates))
+  const topic = context.topicName(to.topic)
+  const origin = originOf(windowNode(topology.name, name), partition)
+  return {
+    emit(pane, startMs, endMs) {
+      for (let slot = 0; slot < pane.keys.size; slot++) {
+        view.at(pane, slot, startMs, endMs)
+        context.out.emit(
+          topic,
+          partition,
+          endMs,
+          pane.keys.view(slot),
+          context.encoder.encode(to.topic, to.record, to.row(view)),
+        )
+      }
+    },
+    mark(watermarkMs, idle) {
+      context.out.emit(
+        topic,
+        partition,
+        context.clock.nowMs(),
+        null,
+        null,
+        markHeaders({ origin, watermarkMs, idle }),
+      )
+    },
+  }
+}
+
+/** Emits partial aggregates in blocks to the partition of each key in the merge topic. */
+function partialEmitter(
+  topology: Topology,
+  name: string,
+  partition: number,
+  context: TaskContext,
+): PaneEmitter {
+  const { merge } = topology.windows[name] as WindowSpec
+  if (merge === undefined) throw new TypeError(`window '${name}' has no merge`)
+  const topic = context.topicName(merge.topic)
+  const origin = originOf(partialNode(topology.name, name), partition)
+  const writers = Array.from({ length: merge.partitions }, () => new ByteWriter(4096))
+  const send = (target: number, endMs: number) => {
+    const writer = writers[target] as ByteWriter
+    if (writer.length > 0) context.out.emit(topic, target, endMs, Buffer.from(origin), writer.view())
+    writer.reset()
+  }
+  return {
+    emit(pane, startMs, endMs) {
+      for (let slot = 0; slot < pane.keys.size; slot++) {
+        const target = partitionOf(pane.keys.view(slot), merge.partitions)
+        const writer = writers[target] as ByteWriter
+        if (writer.length === 0) {
+          writer.u8(BLOCK_VERSION)
+          writer.u8(pane.incomplete ? 1 : 0)
+          writer.varint(startMs)
+        }
+        encodeEntry(pane, slot, writer)
+        if (writer.length >= BLOCK_BYTES) send(target, endMs)
+      }
+      for (let target = 0; target < merge.partitions; target++) send(target, endMs)
+    },
+    mark(watermarkMs, idle) {
+      const headers = markHeaders({ origin, watermarkMs, idle })
+      for (let target = 0; target < merge.partitions; target++) {
+        context.out.emit(topic, target, context.clock.nowMs(), null, null, headers)
+      }
+    },
+  }
+}
+
+/** The window sinks of a source's task. */
+export function createWindowSinks(
+  topology: Topology,
+  source: string,
+  partition: number,
+  context: TaskContext,
+): WindowSink[] {
+  const { fields } = topology.sources[source] as SourceSpec
+  return Object.entries(topology.windows)
+    .filter(([, spec]) => spec.from === source)
+    .map(([name, spec]) => {
+      const emitter = (spec.merge ? partialEmitter : rowEmitter)(topology, name, partition, context)
+      return new WindowSink(spec, fields.indexOf(spec.key), context, emitter)
+    })
+}
