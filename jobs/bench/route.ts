@@ -1,18 +1,10 @@
 import { hashFiveTuple } from '#core/math'
 import { atMost, mean, nearestRank, sorted, type Target } from '#core/evaluation'
-import { mulberry32, type Random } from '#core/ports'
-import { createInlineSolver } from '#infra/solver'
-import { createMluProgram } from '../../pipelines/traffic-routing/lp-mlu.ts'
-import { createNetwork, type Network } from '../../pipelines/traffic-routing/network.ts'
+import { mulberry32 } from '#core/ports'
 import { createRouteTable, type RouteTable } from '../../pipelines/traffic-routing/sdk/index.ts'
-import {
-  createPlacer,
-  createShareHistogram,
-  DEFAULT_SHARD_POLICIES,
-  type ShareTree,
-  shardColumns,
-  sizeAllShards,
-} from '../../pipelines/traffic-routing/shards/index.ts'
+import { DEFAULT_SHARD_POLICIES, sizeAllShards } from '../../pipelines/traffic-routing/shards/index.ts'
+import { REGIONS, timeOptimiser } from './route-optimiser.ts'
+import { shareTree } from './route-shares.ts'
 
 const RUNS = 5
 const LOOKUPS = 20_000_000
@@ -20,8 +12,6 @@ const BATCHES = 200_000
 /** Lookups per timed batch: long against the clock's resolution, short against 1 us each. */
 const BATCH = 16
 const STREAMS = 132
-const REGIONS = 25
-const STEPS = 200
 
 /** What `npm run bench -- route` prints last. */
 export interface RouteBench {
@@ -35,12 +25,6 @@ export interface RouteBench {
   readonly hashAndLookupPerS: number
   readonly optimiserP99Ms: number
   readonly targets: readonly Target[]
-}
-
-function shareTree(random: Random): ShareTree {
-  const histogram = createShareHistogram()
-  for (let rank = 1; rank <= 4096; rank++) histogram.add(random.uint32(), rank ** -1.1)
-  return histogram.tree()
 }
 
 /** A table as it stands in production: 132 streams, some 2,400 shards down to 12 bits, four paths each. */
@@ -132,85 +116,6 @@ function latencyBoundUs(table: RouteTable, { streams, hashes }: Questions): numb
   return t
 }
 
-/** 25 regions, a link between every two; a stream per ordered pair may go direct or through the three best third regions. */
-function regionNetwork(): Network {
-  const random = mulberry32(25)
-  const at = Array.from({ length: REGIONS }, () => [random.uniform(), random.uniform()] as const)
-  const distanceMs = (a: number, b: number) =>
-    5 + 100 * Math.hypot(at[a]![0] - at[b]![0], at[a]![1] - at[b]![1])
-  const ordered = Array.from(
-    { length: REGIONS * REGIONS },
-    (_, i) => [Math.floor(i / REGIONS), i % REGIONS] as const,
-  )
-  const linkOf = new Map<string, number>()
-  const links = ordered
-    .filter(([a, b]) => a !== b)
-    .map(([a, b], i) => {
-      linkOf.set(`${a}>${b}`, i)
-      return { name: `${a}>${b}`, capacity: 1000 * (0.5 + random.uniform()), latencyMs: distanceMs(a, b) }
-    })
-  const link = (a: number, b: number) => linkOf.get(`${a}>${b}`)!
-  const pairs = ordered
-    .filter(([a, b]) => a !== b)
-    .map(([a, b]) => {
-      const thirds = Array.from({ length: REGIONS }, (_, c) => c).filter((c) => c !== a && c !== b)
-      thirds.sort((x, y) => distanceMs(a, x) + distanceMs(x, b) - distanceMs(a, y) - distanceMs(y, b))
-      const detours = thirds.slice(0, 3).map((c) => ({ links: [link(a, c), link(c, b)], region: `r${c}` }))
-      return { name: `${a}>${b}`, paths: [{ links: [link(a, b)], region: `r${b}` }, ...detours] }
-    })
-  return createNetwork(links, pairs)
-}
-
-/** Time of one route step at 25 regions: the plan, and the placement of all shards. */
-async function optimiserMs(): Promise<{
-  plan: number
-  place: number
-  step: number
-  shards: number
-  first: number
-}> {
-  const network = regionNetwork()
-  const program = createMluProgram(network, await createInlineSolver())
-  const placer = createPlacer(network)
-  const random = mulberry32(26)
-  const base = Float64Array.from({ length: network.pairs }, () => 200 * Math.exp(random.uniform() * 3 - 1.5))
-  const total = base.reduce((sum, d) => sum + d, 0)
-  const cut = sizeAllShards(
-    network.pairNames.map((stream, k) => ({
-      stream,
-      shareByPrefix: shareTree(random),
-      streamBytesShare: base[k]! / total,
-      risk: random.uniform(),
-      policies: { ...DEFAULT_SHARD_POLICIES, cap: 0.0003, critical: k % 10 === 0 },
-    })),
-    10_000,
-  )
-  const shards = shardColumns(cut)
-  const times = { plan: [] as number[], place: [] as number[], step: [] as number[] }
-  let standing: Int32Array | undefined
-  for (let step = 0; step < STEPS; step++) {
-    const demand = base.map((d) => d * Math.exp(0.6 * (random.uniform() - 0.5)))
-    const began = performance.now()
-    const targets = program.plan(demand)
-    const planned = performance.now()
-    const goal = { shards, targets, demand }
-    standing = placer.place(standing === undefined ? goal : { ...goal, standing }).path
-    const ended = performance.now()
-    times.plan.push(planned - began)
-    times.place.push(ended - planned)
-    times.step.push(ended - began)
-  }
-  program.dispose()
-  const p99 = (values: number[]) => nearestRank(sorted(values), 0.99)
-  return {
-    plan: p99(times.plan),
-    place: p99(times.place),
-    step: p99(times.step),
-    shards: shards.count,
-    first: times.step[0]!,
-  }
-}
-
 /** Runs the case on one core; lines for people go to `print`. */
 export async function benchRoute(print: (line: string) => void): Promise<RouteBench> {
   const { table, shards } = filledTable()
@@ -229,10 +134,15 @@ export async function benchRoute(print: (line: string) => void): Promise<RouteBe
   hashedThroughput(table, asked)
   const hashed = hashedThroughput(table, asked).perS
   print(`five-tuple hash and lookup: ${(hashed / 1e6).toFixed(1)} M/s`)
-  const optimiser = await optimiserMs()
+  const optimiser = await timeOptimiser()
   print(
-    `optimiser, ${REGIONS} regions, ${REGIONS * (REGIONS - 1)} streams, ${optimiser.shards} shards: p99 of ${STEPS} steps ` +
+    `optimiser, ${REGIONS} regions, ${REGIONS * (REGIONS - 1)} streams, ${optimiser.shards} shards: p99 of ${optimiser.steps} steps ` +
       `${optimiser.step.toFixed(1)} ms (plan ${optimiser.plan.toFixed(1)}, place ${optimiser.place.toFixed(1)}; first ${optimiser.first.toFixed(1)})`,
+  )
+  print(
+    `plans: ${Object.entries(optimiser.candidates)
+      .map(([name, n]) => `${n} ${name}`)
+      .join(', ')}`,
   )
   return {
     case: 'route',
