@@ -124,6 +124,14 @@ export const ERRORS = {
     cause: 'A state snapshot does not fit this version or these options.',
     cure: 'None needed: the state is built again from its input; keep the options to avoid it.',
   },
+  REQUEST_INVALID: {
+    cause: 'A parameter of a request is missing, unknown or outside what it may be.',
+    cure: 'Change the parameter named in the message.',
+  },
+  HOST_REFUSED: {
+    cause: 'A request to the dashboard came under a host name that is not this machine.',
+    cure: 'Open the address printed at the start: http://127.0.0.1 or http://localhost with its port.',
+  },
 } as const
 
 /** A code of the catalogue. */
