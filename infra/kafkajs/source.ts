@@ -44,7 +44,6 @@ export function createKafkajsSource<Body>(options: KafkajsSourceOptions<Body>): 
   const positions = new Map<number, number>()
   const ends = new Map<number, number>()
   const state = { stopped: false, caughtUp: false }
-  let consumer: Consumer | null = null
   let running: Promise<void> | null = null
   const pause = createPause(timers)
   let endSession = (): void => {}
@@ -120,7 +119,12 @@ export function createKafkajsSource<Body>(options: KafkajsSourceOptions<Body>): 
   }
 
   /** Control and aborted records are not handed out, but END_BATCH_PROCESS tells how far the batch went. */
-  function listen(made: Consumer, handler: DecisionSourceHandler<Body>, ended: () => void): void {
+  function listen(
+    made: Consumer,
+    handler: DecisionSourceHandler<Body>,
+    joined: () => void,
+    ended: () => void,
+  ): void {
     made.on(made.events.END_BATCH_PROCESS, ({ payload }) => {
       const next = Number(payload.lastOffset) + 1
       positions.set(payload.partition, Math.max(positions.get(payload.partition) ?? 0, next))
@@ -128,6 +132,7 @@ export function createKafkajsSource<Body>(options: KafkajsSourceOptions<Body>): 
       if (!state.caughtUp) announceIfCaughtUp(handler).catch((e: unknown) => handler.onError(asError(e)))
     })
     made.on(made.events.GROUP_JOIN, ({ payload }) => {
+      joined()
       const given = payload.memberAssignment[topic]?.length ?? 0
       if (given === ends.size) return
       const what = `Group ${groupId} has other members: this follower got ${given} of ${ends.size} partitions`
@@ -135,6 +140,7 @@ export function createKafkajsSource<Body>(options: KafkajsSourceOptions<Body>): 
     })
     made.on(made.events.CRASH, ({ payload }) => {
       handler.onError(payload.error)
+      joined()
       if (!payload.restart) ended()
     })
   }
@@ -143,22 +149,25 @@ export function createKafkajsSource<Body>(options: KafkajsSourceOptions<Body>): 
     await noteEnds()
     const { promise: over, resolve: end } = Promise.withResolvers<void>()
     endSession = end
+    const { promise: joined, resolve: join } = Promise.withResolvers<void>()
     const made = kafka.consumer({
       maxWaitTimeInMs: 500,
       ...options.consumer,
       groupId,
       readUncommitted: false,
     })
-    consumer = made
     try {
-      listen(made, handler, end)
+      listen(made, handler, join, end)
       await made.connect()
       await made.subscribe({ topic, fromBeginning: true })
       await announceIfCaughtUp(handler)
+      if (state.stopped) return
       await made.run({ autoCommit: false, eachMessage: (payload) => handOut(payload, handler) })
+      // kafkajs that is disconnected while it joins leaves a socket behind: first join, then stop.
+      await joined
       if (!state.stopped) await over
     } finally {
-      consumer = null
+      await made.stop()
       await made.disconnect()
     }
   }
@@ -184,7 +193,6 @@ export function createKafkajsSource<Body>(options: KafkajsSourceOptions<Body>): 
       state.stopped = true
       pause.end()
       endSession()
-      await consumer?.stop()
       await running
     },
     lag() {

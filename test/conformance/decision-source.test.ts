@@ -82,6 +82,12 @@ async function transaction(topic: string, rows: Row[], end: 'commit' | 'abort'):
   }
   await producer[end]()
   await producer.close()
+  // The broker answers before it has written the markers: until then the end of the transaction is not the stable end.
+  const admin = broker.admin()
+  const all = Array.from({ length: PARTITIONS }, (_, p) => ({ topic, partition: p }))
+  const ends = async (which: 'stable' | 'latest') => [...(await admin.offsets(all, which)).values()].join()
+  await until(async () => (await ends('stable')) === (await ends('latest')), { what: 'markers' })
+  await admin.close()
 }
 
 /** A transaction with one record at the broker that is neither committed nor aborted; call the result to commit it. */
