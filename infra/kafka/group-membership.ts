@@ -4,6 +4,7 @@ import type { ConsumerGroupJoinPayload } from '@platformatic/kafka'
 import { ForestallError } from '#core/ports'
 import type { TopicPartition } from '#core/ports'
 import { APIS } from './apis.ts'
+import { assignorOf } from './assignor.ts'
 import type { Cluster, Lane } from './cluster.ts'
 import { hasApiError } from './retry.ts'
 
@@ -20,6 +21,7 @@ export interface MembershipOptions {
   readonly topics: readonly string[]
   readonly groupInstanceId: string | null
   readonly sessionTimeoutMs: number
+  readonly assignment: 'aligned' | 'single'
   /** Awaited before every (re)join: finish the work of the present generation here. Heartbeats go on meanwhile. */
   onLeaving(): Promise<void>
   onJoined(membership: Membership): void
@@ -72,6 +74,7 @@ export function createMembership(cluster: Cluster, lane: Lane, options: Membersh
     groupId,
     ...(groupInstanceId === null ? {} : { groupInstanceId }),
     autocommit: false,
+    partitionAssigner: assignorOf(options.assignment),
     sessionTimeout: sessionTimeoutMs,
     rebalanceTimeout: Math.max(60_000, sessionTimeoutMs),
     heartbeatInterval: heartbeatMs,

@@ -44,6 +44,7 @@ export function createGroupReader(
     topics,
     groupInstanceId,
     sessionTimeoutMs,
+    assignment: options.assignment ?? 'aligned',
     onLeaving: revoke,
     onJoined: (m) => {
       const mine = ++round

@@ -74,6 +74,11 @@ export interface GroupHandler {
 export interface GroupReaderOptions {
   groupId: string
   topics: string[]
+  /**
+   * How partitions are dealt: 'aligned' (default) gives partition p of every topic to one member, so that a task may
+   * read the same partition of several topics; 'single' gives all to one member, the others stand by.
+   */
+  assignment?: 'aligned' | 'single'
   /** Static membership: a restart within the session timeout keeps the assignment. */
   groupInstanceId?: string
   sessionTimeoutMs?: number
@@ -120,7 +125,14 @@ export interface TransactionalProducer {
   /** Fences older producers of this transactional id and aborts what they left open. */
   init(): Promise<void>
   /** Adds a record to the open transaction; the bytes are copied at once. Sent in the background by size, at the latest by `commit`. */
-  add(topic: string, partition: number, timestampMs: number, key: Uint8Array | null, value: Uint8Array | null, headers?: readonly Header[]): void
+  add(
+    topic: string,
+    partition: number,
+    timestampMs: number,
+    key: Uint8Array | null,
+    value: Uint8Array | null,
+    headers?: readonly Header[],
+  ): void
   /** Bytes added and not yet acknowledged: the means of back-pressure. */
   readonly pendingBytes: number
   /** True if records or offsets have been added since the last commit or abort. */
@@ -135,7 +147,14 @@ export interface TransactionalProducer {
 /** Sends records outside transactions, idempotently (acks all). */
 export interface Producer {
   /** Adds a record; resolves nothing: see `flush`. */
-  add(topic: string, partition: number, timestampMs: number, key: Uint8Array | null, value: Uint8Array | null, headers?: readonly Header[]): void
+  add(
+    topic: string,
+    partition: number,
+    timestampMs: number,
+    key: Uint8Array | null,
+    value: Uint8Array | null,
+    headers?: readonly Header[],
+  ): void
   readonly pendingBytes: number
   /** Resolves when all that was added has been acknowledged by all in-sync replicas. */
   flush(): Promise<void>
@@ -172,7 +191,10 @@ export interface Broker {
   admin(): BrokerAdmin
   groupReader(options: GroupReaderOptions, handler: GroupHandler): GroupReader
   readPartitions(options: PartitionReaderOptions): PartitionReader
-  transactionalProducer(options: { transactionalId: string; transactionTimeoutMs?: number }): TransactionalProducer
+  transactionalProducer(options: {
+    transactionalId: string
+    transactionTimeoutMs?: number
+  }): TransactionalProducer
   producer(): Producer
   close(): Promise<void>
 }

@@ -8,6 +8,11 @@ export interface Warehouse {
    * Inserts RowBinary bytes. `token` makes a repeat of the same block a no-op
    * (`insert_deduplication_token`); it resolves once the rows are durable.
    */
-  insertRowBinary(table: string, columns: readonly string[], rows: Uint8Array, options?: { token?: string }): Promise<void>
+  insertRowBinary(
+    table: string,
+    columns: readonly string[],
+    rows: Uint8Array,
+    options?: { token?: string },
+  ): Promise<void>
   close(): Promise<void>
 }

@@ -9,6 +9,12 @@ export type AggregateSpec =
   | { readonly kind: 'count' }
   | { readonly kind: 'sum' | 'min' | 'max' | 'mean' | 'sketch'; readonly of: NumberOf }
   | { readonly kind: 'distinct'; readonly slot: number }
+  | {
+      readonly kind: 'histogram'
+      readonly of: NumberOf
+      readonly bin: (row: Row) => number
+      readonly bins: number
+    }
 
 /** Number of records. */
 export const count = (): AggregateSpec => ({ kind: 'count' })
@@ -25,6 +31,14 @@ export const sketch = (of: NumberOf): AggregateSpec => ({ kind: 'sketch', of })
 /** Number of distinct values of a string field, estimated. */
 export const distinct = (slot: number): AggregateSpec => ({ kind: 'distinct', slot })
 
+/** Sum of a value per bin: `bin` gives 0..bins-1 of a record. */
+export const histogram = (of: NumberOf, bins: number, bin: (row: Row) => number): AggregateSpec => ({
+  kind: 'histogram',
+  of,
+  bin,
+  bins,
+})
+
 /** One aggregate of all keys of a window: a column indexed by the slot of the key. */
 export interface AggregateColumn {
   /** Takes a record in. The first record of a slot makes it. */
@@ -33,7 +47,7 @@ export interface AggregateColumn {
   encode(slot: number, out: ByteWriter): void
   /** Merges an encoded state into a slot. */
   merge(slot: number, from: ByteReader): void
-  /** The value of a slot; for a sketch its quantile `p`. NaN if nothing was added. */
+  /** The value of a slot; for a sketch its quantile `p`, for a histogram its bin `p`. NaN if nothing was added. */
   value(slot: number, p: number): number
   /** Bytes held. */
   readonly bytes: number
@@ -57,6 +71,8 @@ export function createColumn(spec: AggregateSpec): AggregateColumn {
       return new QuantileColumn(valueOf(spec.of))
     case 'distinct':
       return new DistinctCountColumn(spec.slot)
+    case 'histogram':
+      return new HistogramColumn(valueOf(spec.of), spec.bin, spec.bins)
   }
 }
 
@@ -205,5 +221,44 @@ class DistinctCountColumn implements AggregateColumn {
 
   value(slot: number): number {
     return this.#registers.estimate(slot)
+  }
+}
+
+class HistogramColumn implements AggregateColumn {
+  #sums: Column = new Float64Array(0)
+  readonly #of: (row: Row) => number
+  readonly #bin: (row: Row) => number
+  readonly #bins: number
+
+  constructor(of: (row: Row) => number, bin: (row: Row) => number, bins: number) {
+    this.#of = of
+    this.#bin = bin
+    this.#bins = bins
+  }
+
+  get bytes(): number {
+    return this.#sums.byteLength
+  }
+
+  #take(slot: number, bin: number, x: number): void {
+    const at = slot * this.#bins + bin
+    if (at >= this.#sums.length) this.#sums = grown(this.#sums, (slot + 1) * this.#bins, 0)
+    this.#sums[at] = (this.#sums[at] as number) + x
+  }
+
+  add(slot: number, row: Row): void {
+    this.#take(slot, this.#bin(row), this.#of(row))
+  }
+
+  encode(slot: number, out: ByteWriter): void {
+    for (let bin = 0; bin < this.#bins; bin++) out.f64(this.#sums[slot * this.#bins + bin] ?? 0)
+  }
+
+  merge(slot: number, from: ByteReader): void {
+    for (let bin = 0; bin < this.#bins; bin++) this.#take(slot, bin, from.f64())
+  }
+
+  value(slot: number, bin: number): number {
+    return this.#sums[slot * this.#bins + bin] ?? Number.NaN
   }
 }

@@ -32,6 +32,11 @@ export class ClosedWindow {
     return this.quantile(name, 0.5)
   }
 
+  /** A bin of a histogram. */
+  bin(name: string, bin: number): number {
+    return this.quantile(name, bin)
+  }
+
   /** A quantile (0..1) of a sketch. */
   quantile(name: string, p: number): number {
     const column = this.#columns.get(name)

@@ -25,7 +25,9 @@ export function describe(topology: Topology): string {
     lines.push(`    -> ${w.to.topic} (${w.to.record})`)
   }
   for (const [name, r] of Object.entries(topology.rounds)) {
-    lines.push(`  round ${name}: snapshot every ${r.snapshotEvery}`)
+    lines.push(
+      `  round ${name}: ${r.scope === 'all' ? 'one task for all partitions' : 'a task per partition'}, snapshot every ${r.snapshotEvery}`,
+    )
     for (const [input, i] of Object.entries(r.inputs)) {
       const writers = i.writers
         .map((w) => `${w.node}[${w.aligned ? 'same partition' : w.partitionsOf}]`)

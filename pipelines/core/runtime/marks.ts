@@ -79,6 +79,11 @@ export class OriginProgress {
     return true
   }
 
+  /** True if no origin speaks: then this input holds nobody up. */
+  get allIdle(): boolean {
+    return this.idle.every((flag) => flag === 1)
+  }
+
   /** The smallest watermark of those that are not idle; if all are idle, the largest of all. */
   watermarkMs(): number {
     let smallest = Number.POSITIVE_INFINITY

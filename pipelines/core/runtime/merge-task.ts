@@ -27,6 +27,7 @@ export class MergeTask implements Task {
   #committed = 0
   #closedThroughMs = Number.NEGATIVE_INFINITY
   #incompleteBeforeMs = Number.NEGATIVE_INFINITY
+  #idle = false
   #urgent = false
   #dirty = false
 
@@ -117,7 +118,15 @@ export class MergeTask implements Task {
 
   #close(): void {
     const throughMs = this.#progress.watermarkMs()
-    if (!(throughMs > this.#closedThroughMs)) return
+    const idle = this.#progress.allIdle
+    if (!(throughMs > this.#closedThroughMs)) {
+      if (idle === this.#idle) return
+      this.#idle = idle
+      this.#emitter.mark(this.#closedThroughMs, idle)
+      this.#urgent = true
+      return
+    }
+    this.#idle = idle
     const { sizeMs, advanceMs } = this.#spec
     // The store knows windows by their start: a window ends `shift` later than the pane that holds it.
     const shift = sizeMs - advanceMs
@@ -127,7 +136,7 @@ export class MergeTask implements Task {
       this.#context.counters.windows += pane.keys.size
     })
     this.#closedThroughMs = throughMs
-    this.#emitter.mark(throughMs, false)
+    this.#emitter.mark(throughMs, idle)
     this.#urgent = true
   }
 

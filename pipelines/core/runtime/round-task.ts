@@ -10,10 +10,18 @@ import type { RecordReader } from './record-readers.ts'
 import type { Round, RoundOutput, RoundProcessor } from './round.ts'
 import { encodeSnapshot, type Snapshot } from './snapshots.ts'
 import { lostInput, type Task, type TaskContext, type TaskStart } from './task.ts'
-import { originOf, originsOf, type RoundSpec, snapshotTopic, type Topology } from './topology.ts'
+import {
+  originOf,
+  originsOf,
+  type RoundInput,
+  type RoundSpec,
+  snapshotTopic,
+  type Topology,
+} from './topology.ts'
 
 interface Input {
   readonly name: string
+  readonly partition: number
   /** Name on the broker. */
   readonly topic: string
   /** Name in the topology. */
@@ -48,7 +56,8 @@ export class RoundTask implements Task {
   readonly #partition: number
   readonly #context: TaskContext
   readonly #readSnapshot: SnapshotSource
-  readonly #byTopic = new Map<string, Input>()
+  /** By `partitionKey`. */
+  readonly #inputs = new Map<string, Input>()
   readonly #pending = new Map<number, Pending[]>()
   readonly #processor: RoundProcessor
   /** Rounds up to this stand already: their outputs are dropped. */
@@ -57,6 +66,7 @@ export class RoundTask implements Task {
   #watermarkMs = Number.NEGATIVE_INFINITY
   #sinceSnapshot = 0
   #live = false
+  #idle = false
   #urgent = false
   #dirty = false
 
@@ -76,20 +86,31 @@ export class RoundTask implements Task {
     this.#context = context
     this.#readSnapshot = snapshots
     for (const [name, input] of Object.entries(spec.inputs)) {
-      const origins = originsOf(input.writers, partition, (topic) => context.partitionsOf(topic))
-      this.#byTopic.set(context.topicName(input.topic), {
-        name,
-        topic: context.topicName(input.topic),
-        logicalTopic: input.topic,
-        time: input.time,
-        reader: context.readers.objects(input.record),
-        progress: new OriginProgress(origins),
-        position: 0,
-        committed: 0,
-      })
+      const all = Array.from({ length: context.partitionsOf(input.topic) }, (_, p) => p)
+      for (const p of spec.scope === 'all' ? all : [partition]) this.#addInput(name, input, p)
     }
-    this.inputs = [...this.#byTopic.keys()].map((topic) => ({ topic, partition }))
+    this.inputs = [...this.#inputs.values()].map((input) => ({
+      topic: input.topic,
+      partition: input.partition,
+    }))
     this.#processor = spec.create({ partition })
+  }
+
+  #addInput(name: string, input: RoundInput, partition: number): void {
+    const context = this.#context
+    const topic = context.topicName(input.topic)
+    const origins = originsOf(input.writers, partition, (t) => context.partitionsOf(t))
+    this.#inputs.set(partitionKey(topic, partition), {
+      name,
+      partition,
+      topic,
+      logicalTopic: input.topic,
+      time: input.time,
+      reader: context.readers.objects(input.record),
+      progress: new OriginProgress(origins),
+      position: 0,
+      committed: 0,
+    })
   }
 
   get urgent(): boolean {
@@ -107,8 +128,8 @@ export class RoundTask implements Task {
       this.#partition,
     )
     let resumed = false
-    for (const input of this.#byTopic.values()) {
-      const key = partitionKey(input.topic, this.#partition)
+    for (const input of this.#inputs.values()) {
+      const key = partitionKey(input.topic, input.partition)
       const { committed, earliest } = starts.get(key) as TaskStart
       const note = decodeNote(committed.metadata)
       input.committed = committed.offset < 0 ? earliest : committed.offset
@@ -125,7 +146,7 @@ export class RoundTask implements Task {
       }
       if (start < earliest) {
         this.#context.warn(
-          lostInput(this.id, { topic: input.topic, partition: this.#partition }, start, earliest),
+          lostInput(this.id, { topic: input.topic, partition: input.partition }, start, earliest),
         )
         start = earliest
       }
@@ -141,7 +162,7 @@ export class RoundTask implements Task {
   }
 
   async process(cursor: RecordCursor): Promise<void> {
-    const input = this.#byTopic.get(cursor.topic)
+    const input = this.#inputs.get(partitionKey(cursor.topic, cursor.partition))
     if (input === undefined) throw new TypeError(`${this.id} does not read ${cursor.topic}`)
     while (cursor.next()) await this.#take(cursor, input)
     input.position = Math.max(input.position, cursor.nextOffset)
@@ -185,17 +206,18 @@ export class RoundTask implements Task {
 
   /** Rounds run once all inputs have reached what was committed: before, rows of a round may still be missing. */
   async #advance(): Promise<void> {
-    for (const input of this.#byTopic.values()) if (input.position < input.committed) return
-    let watermarkMs = Number.POSITIVE_INFINITY
-    for (const input of this.#byTopic.values())
-      watermarkMs = Math.min(watermarkMs, input.progress.watermarkMs())
-    const due = [...this.#pending.keys()]
-      .filter((t) => t <= Math.max(watermarkMs, this.#emittedThroughMs))
-      .sort((a, b) => a - b)
+    for (const input of this.#inputs.values()) if (input.position < input.committed) return
+    const speaking = [...this.#inputs.values()].filter((input) => !input.progress.allIdle)
+    const idle = speaking.length === 0
+    let watermarkMs = idle ? this.#watermarkMs : Number.POSITIVE_INFINITY
+    for (const input of speaking) watermarkMs = Math.min(watermarkMs, input.progress.watermarkMs())
+    const throughMs = Math.max(watermarkMs, this.#emittedThroughMs)
+    const due = [...this.#pending.keys()].filter((t) => t <= throughMs).sort((a, b) => a - b)
     for (const timeMs of due) await this.#runRound(timeMs)
-    if (watermarkMs > this.#watermarkMs) {
-      this.#watermarkMs = watermarkMs
-      this.#emitMarks(watermarkMs)
+    if (watermarkMs > this.#watermarkMs || idle !== this.#idle) {
+      this.#watermarkMs = Math.max(this.#watermarkMs, watermarkMs)
+      this.#idle = idle
+      this.#emitMarks(this.#watermarkMs, idle)
       this.#urgent = true
     }
   }
@@ -222,12 +244,12 @@ export class RoundTask implements Task {
   #round(timeMs: number, pending: readonly Pending[], replayed: boolean): Round {
     const rows: Record<string, unknown[]> = {}
     const inputs: DecisionInput[] = []
-    for (const input of this.#byTopic.values()) {
+    for (const input of this.#inputs.values()) {
       const own = pending.filter((p) => p.input === input).sort((a, b) => a.offset - b.offset)
-      rows[input.name] = own.map((p) => p.row)
+      rows[input.name] = [...(rows[input.name] ?? []), ...own.map((p) => p.row)]
       const last = own.at(-1)
       if (last !== undefined)
-        inputs.push({ topic: input.topic, partition: this.#partition, offset: last.offset })
+        inputs.push({ topic: input.topic, partition: input.partition, offset: last.offset })
     }
     return { timeMs, rows, inputs, replayed }
   }
@@ -253,9 +275,9 @@ export class RoundTask implements Task {
     }
   }
 
-  #emitMarks(watermarkMs: number): void {
+  #emitMarks(watermarkMs: number, idle: boolean): void {
     const origin = originOf(`${this.#topology}/${this.#node}`, this.#partition)
-    const headers = markHeaders({ origin, watermarkMs, idle: false })
+    const headers = markHeaders({ origin, watermarkMs, idle })
     for (const { topic, marked } of Object.values(this.#spec.outputs)) {
       if (!marked) continue
       for (let p = 0; p < this.#context.partitionsOf(topic); p++) {
@@ -275,13 +297,13 @@ export class RoundTask implements Task {
 
   prepareCommit(): OffsetToCommit[] {
     this.#urgent = false
-    const behind = [...this.#byTopic.values()].some((input) => input.position < input.committed)
+    const behind = [...this.#inputs.values()].some((input) => input.position < input.committed)
     if (!this.#dirty || behind) return []
     this.#dirty = false
     if (this.#sinceSnapshot >= this.#spec.snapshotEvery) this.#writeSnapshot()
-    return [...this.#byTopic.values()].map((input) => ({
+    return [...this.#inputs.values()].map((input) => ({
       topic: input.topic,
-      partition: this.#partition,
+      partition: input.partition,
       offset: input.position,
       metadata: encodeNote({
         closedThroughMs: Math.max(this.#doneThroughMs, this.#emittedThroughMs),
@@ -304,7 +326,7 @@ export class RoundTask implements Task {
   #writeSnapshot(): void {
     this.#sinceSnapshot = 0
     const replayFrom = new Map(
-      [...this.#byTopic.values()].map((input) => [
+      [...this.#inputs.values()].map((input) => [
         partitionKey(input.topic, this.#partition),
         this.#replayFrom(input),
       ]),

@@ -39,9 +39,17 @@ export function createTasks(
     }
     for (const [name, round] of Object.entries(topology.rounds)) {
       const inputs = Object.values(round.inputs)
-      if (inputs.every((i) => holds(i.topic, partition)))
+      const holdsAll = (p: number) => inputs.every((i) => holds(i.topic, p))
+      if (round.scope === 'partition' && holdsAll(partition))
         tasks.push(new RoundTask(topology, name, partition, context, snapshots))
     }
+  }
+  for (const [name, round] of Object.entries(topology.rounds)) {
+    if (round.scope !== 'all') continue
+    const every = Object.values(round.inputs).every((i) =>
+      Array.from({ length: context.partitionsOf(i.topic) }, (_, p) => p).every((p) => holds(i.topic, p)),
+    )
+    if (every) tasks.push(new RoundTask(topology, name, 0, context, snapshots))
   }
   return tasks
 }

@@ -81,6 +81,8 @@ export interface RoundInput {
 
 /** A node that collects rows by time and acts once per time step, in order. */
 export interface RoundSpec {
+  /** 'partition': a task per partition, on the same partition of every input; 'all': one task reads every partition (joint decisions). */
+  readonly scope: 'partition' | 'all'
   readonly inputs: Readonly<Record<string, RoundInput>>
   readonly outputs: Readonly<
     Record<string, { readonly topic: string; readonly record: RecordName; readonly marked: boolean }>
@@ -139,7 +141,10 @@ export function internalTopics(topology: Topology, partitionsOf: (topic: string)
   )
   const snapshots = Object.entries(topology.rounds).map(([node, round]) => ({
     name: snapshotTopic(topology.name, node),
-    partitions: Math.max(...Object.values(round.inputs).map((input) => partitionsOf(input.topic))),
+    partitions:
+      round.scope === 'all'
+        ? 1
+        : Math.max(...Object.values(round.inputs).map((input) => partitionsOf(input.topic))),
     compacted: true,
   }))
   return [...merges, ...snapshots]

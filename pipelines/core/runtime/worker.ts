@@ -57,6 +57,10 @@ const DEFAULT_COMMIT_MS = 100
 const DEFAULT_PENDING_BYTES = 16 << 20
 const RETRY_MS = 500
 
+/** Another process has taken this worker's place: going on would fence it in turn. */
+const isFenced = (error: unknown): error is Error =>
+  isError(error, 'PRODUCER_FENCED') || isError(error, 'INSTANCE_FENCED')
+
 class GroupWorker implements Worker {
   readonly counters = createCounters()
   readonly #o: WorkerOptions
@@ -128,6 +132,9 @@ class GroupWorker implements Worker {
         groupId: this.#group,
         topics: inputTopics(topology).map(this.#topicName),
         groupInstanceId: slot,
+        assignment: Object.values(topology.rounds).some((round) => round.scope === 'all')
+          ? 'single'
+          : 'aligned',
         ...(sessionTimeoutMs === undefined ? {} : { sessionTimeoutMs }),
       },
       {
@@ -255,7 +262,7 @@ class GroupWorker implements Worker {
     try {
       await this.#commit()
     } catch (error) {
-      if (isError(error, 'PRODUCER_FENCED')) return this.#fatal(error)
+      if (isFenced(error)) return this.#fatal(error)
       this.counters.aborts++
       await this.#producer.abort().catch((e: unknown) => this.#fatal(e as Error))
     }
@@ -264,7 +271,7 @@ class GroupWorker implements Worker {
   /** A failure: a fenced worker ends; others undo the transaction and join again from what was committed. */
   #failed(error: Error): void {
     if (this.#stopped || this.#restarting) return
-    if (isError(error, 'PRODUCER_FENCED')) return this.#fatal(error)
+    if (isFenced(error)) return this.#fatal(error)
     if (!isError(error, 'GENERATION_STALE')) this.#o.onWarning?.(error)
     this.#restarting = true
     void this.#restart()
@@ -284,7 +291,7 @@ class GroupWorker implements Worker {
         await this.#join()
         return
       } catch (error) {
-        if (isError(error, 'PRODUCER_FENCED')) return this.#fatal(error)
+        if (isFenced(error)) return this.#fatal(error)
         this.#restarting = true
         this.#o.onWarning?.(error as Error)
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS))

@@ -64,6 +64,7 @@ export function flowWindows(
             sources: 0,
             destinations: 0,
             incomplete: w.incomplete,
+            ring_bytes: [],
           }),
         },
       },

@@ -58,6 +58,7 @@ function withTotals(snapshotEvery: number): Topology {
     ...windows,
     rounds: {
       totals: {
+        scope: 'partition',
         inputs: {
           features: {
             topic: 'features.streams',

@@ -8,6 +8,7 @@ export interface MemoryMember {
   readonly memberId: string
   readonly groupInstanceId: string | null
   readonly topics: readonly string[]
+  readonly assignment: 'aligned' | 'single'
   revoke(): Promise<void>
   assign(generationId: number, partitions: readonly TopicPartition[]): Promise<void>
   /** Another member has joined under the same instance id. */
@@ -20,6 +21,7 @@ interface Seat {
   memberId: string
   readonly groupInstanceId: string | null
   readonly topics: readonly string[]
+  readonly assignment: 'aligned' | 'single'
   partitions: TopicPartition[]
 }
 
@@ -42,11 +44,11 @@ export class MemoryGroup {
 
   join(member: MemoryMember): Promise<void> {
     return this.#enqueue(async () => {
-      const { memberId, groupInstanceId, topics } = member
+      const { memberId, groupInstanceId, topics, assignment } = member
       const seat =
         groupInstanceId === null ? undefined : this.#seats.find((s) => s.groupInstanceId === groupInstanceId)
       if (seat === undefined) {
-        this.#seats.push({ member, memberId, groupInstanceId, topics, partitions: [] })
+        this.#seats.push({ member, memberId, groupInstanceId, topics, assignment, partitions: [] })
         return this.#rebalance()
       }
       const replaced = seat.member
@@ -113,16 +115,18 @@ export class MemoryGroup {
     for (const seat of this.#seats) await seat.member?.assign(this.#generationId, seat.partitions)
   }
 
-  /** Round robin over the partitions of each topic, by topic name and in the order of joining. */
+  /** As real Kafka does for us (see `GroupReaderOptions.assignment`), members in the order of joining. */
   #distribute(): void {
     for (const seat of this.#seats) seat.partitions = []
     const topics = [...new Set(this.#seats.flatMap((s) => s.topics))].sort()
-    let turn = 0
     for (const topic of topics) {
       const takers = this.#seats.filter((s) => s.topics.includes(topic))
       const count = this.#state.topics.get(topic)?.length ?? 0
       for (let partition = 0; partition < count; partition++)
-        takers[turn++ % takers.length]?.partitions.push({ topic, partition })
+        takers[takers[0]?.assignment === 'single' ? 0 : partition % takers.length]?.partitions.push({
+          topic,
+          partition,
+        })
     }
   }
 }

@@ -65,6 +65,7 @@ export function createMemoryGroupReader(
     memberId,
     groupInstanceId,
     topics: options.topics,
+    assignment: options.assignment ?? 'aligned',
     revoke,
     assign: (generationId, partitions) => assign(generationId, partitions).catch(report),
     async fenced() {
