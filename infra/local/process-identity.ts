@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 
 /**
  * A process and when it started: pids are reused, so a pid alone never tells whose process it is.
@@ -18,7 +18,8 @@ function linuxStart(pid: number): string | undefined {
   // The name (field 2) may hold blanks and brackets: fields are counted from the last bracket.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   const state = fields[0]
-  if (state === 'Z' || state === 'X') return undefined
+  // A zombie has ended, but its ports and files are only free once its last thread has.
+  if (state === 'X' || (state === 'Z' && readdirSync(`/proc/${pid}/task`).length < 2)) return undefined
   bootId ??= readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
   return `${bootId}:${fields[19] ?? ''}`
 }

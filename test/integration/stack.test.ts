@@ -20,17 +20,26 @@ let dataDir: string
 beforeEach(() => {
   dataDir = mkdtempSync(join(tmpdir(), 'forestall-stack-'))
 })
-afterEach(() => rmSync(dataDir, { recursive: true, force: true }))
+const parents: { kill(signal: NodeJS.Signals): boolean; exited: Promise<unknown> }[] = []
+afterEach(async () => {
+  for (const parent of parents.splice(0)) {
+    parent.kill('SIGTERM')
+    await parent.exited
+  }
+  rmSync(dataDir, { recursive: true, force: true })
+})
 
 /** A real process that owns a stack. */
 async function startParent() {
-  const child = spawn(process.execPath, [PARENT, dataDir, partsDir], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, [PARENT, dataDir, partsDir], { stdio: ['ignore', 'pipe', 'ignore'] })
   const exited = new Promise<number | null>((resolve_) => child.once('exit', resolve_))
+  const kill = (signal: NodeJS.Signals): boolean => child.kill(signal)
+  parents.push({ kill, exited })
   const line = await new Promise<string>((resolve_) =>
     child.stdout.once('data', (it) => resolve_(String(it))),
   )
   const report = JSON.parse(line) as ParentReport
-  return { report, exited, kill: (signal: NodeJS.Signals) => child.kill(signal) }
+  return { report, exited, kill }
 }
 
 function childrenOf({ pids }: ParentReport): ProcessIdentity[] {
