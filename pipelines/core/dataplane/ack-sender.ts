@@ -14,7 +14,7 @@ export interface AckSender {
   send(ack: Ack): void
   /** Resolves once all that was handed in is acknowledged by Kafka or was dropped. */
   flushed(): Promise<void>
-  /** Reports that wait to be sent. */
+  /** Reports not yet acknowledged. */
   readonly pending: number
   /** Reports dropped because too many waited. */
   readonly dropped: number
@@ -35,15 +35,18 @@ export interface AckSenderOptions {
   capacity?: number
   /** Delay before another try. Default 1,000 ms. */
   retryMs?: number
+  /** Longest wait of `close` for what is under way. Default 3,000 ms. */
+  closeTimeoutMs?: number
   timers?: Timers
 }
 
 /** An ack sender over the broker port; connects with the first report. */
 export function createAckSender(options: AckSenderOptions): AckSender {
-  const { broker, topic, encode, clock, capacity = 10_000, retryMs = 1000 } = options
+  const { broker, topic, encode, clock, capacity = 10_000, retryMs = 1000, closeTimeoutMs = 3000 } = options
   const partitionOf = options.partitionOf ?? (() => 0)
   const pause = createPause(options.timers ?? systemTimers)
   const waiting: Ack[] = []
+  let underWay = 0
   const sending = createBackground(sendAll)
   let dropped = 0
   let closing = false
@@ -67,10 +70,13 @@ export function createAckSender(options: AckSenderOptions): AckSender {
   async function sendAll(): Promise<void> {
     while (waiting.length > 0) {
       const batch = waiting.splice(0, 500)
+      underWay = batch.length
       try {
         await sendBatch(batch)
+        underWay = 0
       } catch {
         waiting.unshift(...batch)
+        underWay = 0
         await closeProducer()
         if (closing) return
         await pause.wait(retryMs)
@@ -89,7 +95,7 @@ export function createAckSender(options: AckSenderOptions): AckSender {
     },
     flushed: () => sending.settled(),
     get pending() {
-      return waiting.length
+      return waiting.length + underWay
     },
     get dropped() {
       return dropped
@@ -97,7 +103,12 @@ export function createAckSender(options: AckSenderOptions): AckSender {
     async close() {
       closing = true
       pause.end()
-      await sending.settled()
+      // A client that still tries to reach Kafka must not hold the process up.
+      const timers = options.timers ?? systemTimers
+      const limit = Promise.withResolvers<void>()
+      const timer = timers.after(closeTimeoutMs, limit.resolve)
+      await Promise.race([sending.settled(), limit.promise])
+      timer.cancel()
       await closeProducer()
     },
   }

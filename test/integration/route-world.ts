@@ -1,0 +1,95 @@
+import { type Ack, type RouteBody, topicSpec } from '#schemas'
+import type { RecordCodec } from '#core/codec'
+import { makeDecision } from '#core/decisions'
+import { type Broker, type Decision, type DecodeDecision, mulberry32, systemClock } from '#core/ports'
+import { uniqueName } from '../support/unique.ts'
+
+const random = mulberry32(11)
+
+/** Topics of one test, with what reads and writes them. */
+export interface RouteWorld {
+  routes: string
+  acks: string
+  decode: DecodeDecision<RouteBody>
+  encodeAck(ack: Ack): Buffer
+  /** Writes decisions and tombstones in one transaction. */
+  decide(...rows: [stream: string, decision: Decision<RouteBody> | null][]): Promise<void>
+  readAcks(): Promise<Ack[]>
+}
+
+/** A decision that gives west this share of the stream and east the rest. */
+export function route(
+  stream: string,
+  west: number,
+  previous: Decision<RouteBody> | null = null,
+  lifeMs = 600_000,
+): Decision<RouteBody> {
+  return makeDecision<RouteBody>({
+    subsystem: 'traffic-routing',
+    entity: stream,
+    body: {
+      stream,
+      paths: [
+        { path_id: 'p1', region: 'west', weight: west },
+        { path_id: 'p2', region: 'east', weight: 1 - west },
+      ],
+      assignments: [],
+      region_owner: '',
+    },
+    previous,
+    issuedAtMs: systemClock.nowMs(),
+    lifeMs,
+    mode: 'apply',
+    reason: { risk: 0.4, drivers: ['test'], q10: 1, q50: 2, q90: 3, cost_now: 2, cost_after: 1 },
+    inputs: [],
+    modelVersion: 'm1',
+    policyVersion: 'p1',
+    random,
+  })
+}
+
+/** Creates the topics under a prefix of their own. */
+export async function createRouteWorld(broker: Broker, codec: RecordCodec): Promise<RouteWorld> {
+  const prefix = uniqueName('routes')
+  const admin = broker.admin()
+  const specs = ['decisions.traffic.routes', 'acks.decisions'].map((base) => topicSpec(base, { prefix }))
+  await admin.ensureTopics(specs)
+  await admin.close()
+  const [routes = '', acks = ''] = specs.map((s) => s.name)
+  await codec.prepare([
+    { topic: routes, record: 'RouteDecision' },
+    { topic: acks, record: 'Ack' },
+  ])
+  return {
+    routes,
+    acks,
+    decode: (value) => codec.decodeAsync(value, 0, value.length, 'RouteDecision'),
+    encodeAck: (ack) => codec.encode(acks, 'Ack', ack),
+    async decide(...rows) {
+      const producer = broker.transactionalProducer({ transactionalId: uniqueName('policy') })
+      await producer.init()
+      for (const [stream, decision] of rows) {
+        const value = decision === null ? null : codec.encode(routes, 'RouteDecision', decision)
+        producer.add(routes, 0, systemClock.nowMs(), Buffer.from(stream), value)
+      }
+      await producer.commit()
+      await producer.close()
+    },
+    async readAcks() {
+      const read: Ack[] = []
+      const reader = broker.readPartitions({
+        partitions: [{ topic: acks, partition: 0, from: 'earliest' }],
+        until: 'end',
+        onBatch: async (cursor) => {
+          while (cursor.next()) {
+            const { buffer, valueStart, valueLength } = cursor
+            read.push(await codec.decodeAsync(buffer, valueStart, valueStart + valueLength, 'Ack'))
+          }
+        },
+      })
+      await reader.done
+      await reader.close()
+      return read
+    },
+  }
+}
