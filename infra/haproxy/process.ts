@@ -7,7 +7,7 @@ import { ForestallError, isError } from '#core/ports'
 import { createHaproxyClient, type HaproxyClient } from './client.ts'
 
 /** A backend of the generated configuration. */
-export interface BackendConfig {
+interface BackendConfig {
   name: string
   servers: { name: string; address: string; weight: number; options?: string }[]
 }
@@ -56,7 +56,7 @@ export function findHaproxy(binary?: string): string {
 }
 
 /** The configuration file: round robin, so that weights act at once and servers can be added. */
-export function haproxyConfigText(config: HaproxyConfig, socketPath: string): string {
+function haproxyConfigText(config: HaproxyConfig, socketPath: string): string {
   const lines = [
     'global',
     `  stats socket ${socketPath} mode 600 level admin expose-fd listeners`,

@@ -82,7 +82,7 @@ export const firstToken = (defaultRegion: string): Token => ({
 })
 
 /** The token that covers a stream. */
-export const tokenOf = (state: ProcessorState, stream: string): Token | undefined =>
+const tokenOf = (state: ProcessorState, stream: string): Token | undefined =>
   state.tokens.get(stream) ?? state.tokens.get(ALL_STREAMS)
 
 /** Whether this region processes the record of `stream` at `offset`, read now. */

@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Kafka, logLevel } from 'kafkajs'
 import { afterAll, beforeAll, expect, inject, onTestFinished, test } from 'vitest'
 import type { RouteBody } from '#schemas'
 import { createCodec, type RecordCodec } from '#core/codec'
@@ -8,6 +9,7 @@ import { createAckSender, createBrokerSource, createFollower } from '#core/datap
 import { readStanding } from '#core/decisions'
 import { type Broker, systemClock } from '#core/ports'
 import { createBroker } from '#infra/kafka'
+import { createKafkajsAckSender, createKafkajsSource } from '#infra/kafkajs'
 import { createRegistryClient } from '#infra/registry'
 import { failOnLeaks } from '../support/leaks.ts'
 import { uniqueName } from '../support/unique.ts'
@@ -147,4 +149,31 @@ test('without Kafka a restarted follower goes on from its disk; its reports wait
   expect(after.sender.pending).toBe(1)
   await after.stop()
   await nowhere.close()
+})
+
+test('a process with kafkajs follows and reports through kafkajs', async () => {
+  const world = await createRouteWorld(broker, codec)
+  const decision = route('a', 0.25)
+  await world.decide(['a', decision])
+  const kafka = new Kafka({ brokers: inject('kafkaBrokers').split(','), logLevel: logLevel.NOTHING })
+  const sender = createKafkajsAckSender({ kafka, topic: world.acks, encode: (ack) => world.encodeAck(ack) })
+  const inForce = new Map<string, number>()
+  const follower = createFollower<RouteBody>({
+    id: uniqueName('f'),
+    source: createKafkajsSource({ kafka, topic: world.routes, decode: world.decode }),
+    sendAck: (ack) => sender.send(ack),
+    apply: async ({ entity, body }) => {
+      inForce.set(entity, body.paths[0]?.weight ?? 0)
+      return {}
+    },
+    revert: async () => {},
+    clock: systemClock,
+  })
+  await follower.start()
+  await follower.caughtUp()
+  expect(inForce.get('a')).toBe(0.25)
+  await until(async () => (await world.readAcks()).length === 1, { what: 'the report' })
+  expect(await world.readAcks()).toMatchObject([{ decision_id: decision.decision_id, state: 'applied' }])
+  await follower.stop()
+  await sender.close()
 })

@@ -216,8 +216,9 @@ export function createEntity<Body>(deps: EntityDeps<Body>, start: StoredEntity<B
       lastEpoch = Math.max(lastEpoch, epoch)
       const waiting = target ?? later?.target
       const of = held ?? (waiting?.kind === 'apply' ? waiting.decision : null)
+      // At the default already, and not still trying to get there.
+      if (of === null && known && waiting === undefined && !calls.busy) return
       later = null
-      if (of === null && known && !calls.busy) return
       aim({ kind: 'revert', of, why: 'withdrawn', attempt: 0 })
       deps.changed()
     },

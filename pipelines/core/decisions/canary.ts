@@ -4,7 +4,7 @@ import type { ChurnBudget } from './churn-budget.ts'
 import type { Verdict, WriteMode } from './verdict.ts'
 
 /** What the followers of a decision report, by its id: the last state of each follower counts. */
-export function canaryReports(decisionId: string, acks: readonly Ack[]): { applied: number; failed: number } {
+function canaryReports(decisionId: string, acks: readonly Ack[]): { applied: number; failed: number } {
   const last = new Map<string, Ack['state']>()
   for (const ack of acks) if (ack.decision_id === decisionId) last.set(ack.follower, ack.state)
   let applied = 0

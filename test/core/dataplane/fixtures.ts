@@ -45,14 +45,14 @@ export function decision(
 }
 
 /** A source that hands out what the test says. */
-export interface ScriptedSource extends DecisionSource<TestBody> {
+interface ScriptedSource extends DecisionSource<TestBody> {
   put(entity: string, decision: Decision<TestBody> | null): Promise<void>
   caughtUp(): Promise<void>
   fail(error: Error): void
   readonly started: boolean
 }
 
-export function scriptedSource(): ScriptedSource {
+function scriptedSource(): ScriptedSource {
   let handler: DecisionSourceHandler<TestBody> | null = null
   let offset = 0
   const needed = (): DecisionSourceHandler<TestBody> => {

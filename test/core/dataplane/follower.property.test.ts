@@ -90,6 +90,6 @@ test('whatever comes in whatever order, the newest decision that may stand is in
       expect(clock.nowMs()).toBeGreaterThan(START_MS)
       await follower.stop()
     }),
-    { numRuns: 400 },
+    { numRuns: 1000 },
   )
 })

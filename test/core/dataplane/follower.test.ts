@@ -215,7 +215,7 @@ test('a data plane that does not answer is tried again until the decision is in 
 })
 
 test('going back to the default is tried again too', async () => {
-  const { source, plane, advance } = await liveBench()
+  const { follower, source, plane, advance } = await liveBench()
   await source.put('a', decision('a', 'west', 5))
   await advance(59_000)
   let isDown = true
@@ -224,6 +224,9 @@ test('going back to the default is tried again too', async () => {
   }
   await advance(1_000)
   expect(plane.inForce.get('a')).toBe('west')
+  // A tombstone meanwhile does not call the retry off.
+  await source.put('a', null)
+  await follower.settled()
   isDown = false
   await advance(250)
   expect(plane.inForce.has('a')).toBe(false)
