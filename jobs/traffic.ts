@@ -1,0 +1,199 @@
+import { createCodec, type RecordCodec } from '#core/codec'
+import { readStanding } from '#core/decisions'
+import type { Broker, Clock, TopicSpec, Warehouse } from '#core/ports'
+import {
+  createRecordReaders,
+  createWorker,
+  inputTopics,
+  internalTopics,
+  type Topology,
+  type Worker,
+} from '#core/runtime'
+import { createSink, decodeWith, ensureTables, type Sink } from '#core/warehouse'
+import { createWarehouse, ensureDatabase } from '#infra/clickhouse'
+import { createBroker } from '#infra/kafka'
+import type { ClickHouseConnection, KafkaConnection, RegistryConnection } from '#infra/local'
+import { createRegistryClient } from '#infra/registry'
+import { createInlineSolver, createWorkerSolver } from '#infra/solver'
+import { decisionsTopology, featuresTopology, forecastsTopology, type TrafficConfig } from '#traffic-routing'
+import { type RecordName, TABLES, TOPICS, topicDefinition, topicName, topicSpec, VIEWS } from '#schemas'
+import type { TopologyChoice } from './args.ts'
+import { databaseOf } from './connect.ts'
+
+/** Where the parts are. */
+export interface TrafficConnections {
+  readonly kafka: KafkaConnection
+  readonly clickhouse: ClickHouseConnection
+  readonly registry: RegistryConnection
+}
+
+/** What a process of the traffic-routing pipelines runs. */
+export interface TrafficOptions {
+  readonly connections: TrafficConnections
+  readonly config: TrafficConfig
+  /** Prefix of all topics and groups; '' is live. */
+  readonly prefix: string
+  /** Stable name of this process among its like. */
+  readonly slot: string
+  readonly topologies: TopologyChoice
+  readonly clock: Clock
+  /** The solver on its own thread with a deadline (live), or in this one (replays). */
+  readonly solver: 'thread' | 'inline'
+  readonly commitIntervalMs?: number
+  readonly onRound?: (timeMs: number) => void
+  onWarning(error: Error): void
+  onFatal(error: Error): void
+}
+
+/** The running pipelines of traffic-routing. */
+export interface TrafficPipelines {
+  readonly broker: Broker
+  readonly codec: RecordCodec
+  readonly warehouse: Warehouse
+  readonly workers: ReadonlyMap<TopologyChoice, Worker>
+  readonly sink: Sink
+  start(): Promise<void>
+  stop(): Promise<void>
+}
+
+const INTERNAL_RETENTION_BYTES = 2 ** 30
+
+/** Creates topics, tables and views, and wires the workers and the sink by hand; nothing runs before `start`. */
+export async function openTraffic(options: TrafficOptions): Promise<TrafficPipelines> {
+  const { connections, config, prefix, slot, clock, onWarning, onFatal } = options
+  const broker = createBroker({ ...connections.kafka, clientId: `forestall-${slot}` })
+  const codec = createCodec(createRegistryClient(connections.registry))
+  const clickhouse = { database: databaseOf(prefix), ...connections.clickhouse }
+  await ensureDatabase(clickhouse)
+  const warehouse = createWarehouse(clickhouse)
+  await prepareTables(warehouse)
+  await codec.prepare(
+    TOPICS.flatMap(({ name, record }) =>
+      record === null ? [] : [{ topic: name, record: record satisfies RecordName }],
+    ),
+  )
+  const solvers = {
+    inline: await createInlineSolver(),
+    ...(options.solver === 'thread' ? { remote: await createWorkerSolver() } : {}),
+  }
+  const standing = async () => ({
+    routes: await readStanding(broker, topicName('decisions.traffic.routes', prefix), (value) =>
+      codec.decodeAsync(value, 0, value.length, 'RouteDecision'),
+    ),
+    shards: await readStanding(broker, topicName('decisions.traffic.shards', prefix), (value) =>
+      codec.decodeAsync(value, 0, value.length, 'ShardDecision'),
+    ),
+  })
+  const topologies: readonly [TopologyChoice, Topology][] = [
+    ['features', featuresTopology(config)],
+    ['forecasts', forecastsTopology(config)],
+    [
+      'decisions',
+      decisionsTopology(config, {
+        clock,
+        solvers,
+        readStanding: standing,
+        ...(options.onRound ? { onRound: options.onRound } : {}),
+      }),
+    ],
+  ]
+  await createTopics(
+    broker,
+    topologies.map(([, topology]) => topology),
+    config,
+    prefix,
+  )
+  const workers = new Map<TopologyChoice, Worker>()
+  for (const [name, topology] of topologies) {
+    if (options.topologies !== 'all' && options.topologies !== name) continue
+    workers.set(
+      name,
+      createWorker({
+        topology,
+        broker,
+        encoder: codec,
+        readers: createRecordReaders(codec),
+        clock,
+        slot,
+        prefix,
+        ...(options.commitIntervalMs === undefined ? {} : { commitIntervalMs: options.commitIntervalMs }),
+        onFatal,
+        onWarning,
+      }),
+    )
+  }
+  const sink = createSink({
+    broker,
+    warehouse,
+    groupId: `${prefix}warehouse`,
+    groupInstanceId: slot,
+    tables: TABLES,
+    decode: decodeWith(codec),
+    clock,
+    topicPrefix: prefix,
+    flushMs: 200,
+    onError: onWarning,
+  })
+  let stopped = false
+  return {
+    broker,
+    codec,
+    warehouse,
+    workers,
+    sink,
+    async start() {
+      await Promise.all([sink.start(), ...[...workers.values()].map((worker) => worker.start())])
+    },
+    async stop() {
+      if (stopped) return
+      stopped = true
+      await Promise.all([...workers.values()].map((worker) => worker.stop()))
+      await sink.stop()
+      await solvers.remote?.close()
+      await broker.close()
+      await warehouse.close()
+    },
+  }
+}
+
+async function prepareTables(warehouse: Warehouse): Promise<void> {
+  await ensureTables(warehouse, TABLES)
+  for (const { name, select } of VIEWS) await warehouse.command(`CREATE OR REPLACE VIEW ${name} AS ${select}`)
+}
+
+async function createTopics(
+  broker: Broker,
+  topologies: readonly Topology[],
+  config: TrafficConfig,
+  prefix: string,
+): Promise<void> {
+  const partitionsOf = (topic: string) =>
+    topic === 'features.streams' ? config.partitions : topicDefinition(topic).partitions
+  const declared = TOPICS.map(({ name }) => topicSpec(name, { prefix, partitions: partitionsOf(name) }))
+  const internal: TopicSpec[] = topologies.flatMap((topology) =>
+    internalTopics(topology, partitionsOf).map(({ name, partitions, compacted }) => ({
+      name: topicName(name, prefix),
+      partitions,
+      configs: compacted
+        ? { 'cleanup.policy': 'compact' }
+        : {
+            'cleanup.policy': 'delete',
+            'retention.ms': '-1',
+            'retention.bytes': String(INTERNAL_RETENTION_BYTES),
+          },
+    })),
+  )
+  const read = new Set(topologies.flatMap(inputTopics))
+  const missing = [...read].filter(
+    (topic) =>
+      !declared.some((t) => t.name === topicName(topic, prefix)) &&
+      !internal.some((t) => t.name === topicName(topic, prefix)),
+  )
+  if (missing.length > 0) throw new RangeError(`undeclared topics: ${missing.join(', ')}`)
+  const admin = broker.admin()
+  try {
+    await admin.ensureTopics([...declared, ...internal])
+  } finally {
+    await admin.close()
+  }
+}

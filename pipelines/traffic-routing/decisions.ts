@@ -1,0 +1,284 @@
+import { isDeepStrictEqual } from 'node:util'
+import type { RegionFeature, Risk, RouteBody, Scenario, Shard, ShardBody, StreamFeature } from '#schemas'
+import { type ChurnBudget, churnBudget, decide, type Hysteresis, recordOf } from '#core/decisions'
+import { type Clock, type Decision, mulberry32 } from '#core/ports'
+import {
+  defineTopology,
+  type Round,
+  type RoundInput,
+  type RoundOutput,
+  type RoundProcessor,
+  type Topology,
+  windowNode,
+} from '#core/runtime'
+import type { TrafficConfig } from './config.ts'
+import { FEATURES } from './features.ts'
+import { DEMAND, FORECASTS } from './forecasts.ts'
+import { createTrafficPolicy, POLICY_VERSION, type Solvers, type TrafficPolicy } from './policy.ts'
+import { World } from './world.ts'
+
+/** Name of the topology: its consumer group. */
+export const DECISIONS = 'traffic.decisions'
+
+const SUBSYSTEM = 'traffic-routing'
+const SNAPSHOT_EVERY = 30
+/** Weights that differ by less are the same plan: renewing them would be churn. */
+const SAME_WEIGHT = 0.02
+
+/** What the decisions need of the world beside their inputs. */
+export interface DecisionDeps {
+  readonly clock: Clock
+  readonly solvers: Solvers
+  /** What stands in the decision topics: read when a replay after a restart is over. */
+  readStanding(): Promise<{
+    routes: Map<string, Decision<RouteBody>>
+    shards: Map<string, Decision<ShardBody>>
+  }>
+  /** Told after every round, with its time. */
+  onRound?(timeMs: number): void
+}
+
+/** Everything about one stream in one round. */
+interface Turn {
+  readonly round: Round
+  readonly out: RoundOutput
+  readonly nowMs: number
+  readonly risks: ReadonlyMap<string, Risk>
+}
+
+class DecisionProcessor implements RoundProcessor {
+  readonly #config: TrafficConfig
+  readonly #deps: DecisionDeps
+  readonly #world: World
+  readonly #policy: TrafficPolicy
+  #routes = new Map<string, Decision<RouteBody>>()
+  #shards = new Map<string, Decision<ShardBody>>()
+  #budget: ChurnBudget | undefined
+
+  constructor(config: TrafficConfig, deps: DecisionDeps) {
+    this.#config = config
+    this.#deps = deps
+    this.#world = new World(config)
+    this.#policy = createTrafficPolicy(config, this.#world, deps.solvers)
+  }
+
+  async live(): Promise<void> {
+    const { routes, shards } = await this.#deps.readStanding()
+    this.#routes = routes
+    this.#shards = shards
+  }
+
+  async onRound(round: Round, out: RoundOutput): Promise<void> {
+    const rows = <Row>(name: string) => (round.rows[name] ?? []) as readonly Row[]
+    const demand = this.#world.observe(rows<StreamFeature>('streams'), rows<RegionFeature>('regions'))
+    this.#policy.observed(demand)
+    if (round.replayed) return
+    const risks = new Map(rows<Risk>('risks').map((risk) => [risk.entity, risk]))
+    const nowMs = this.#config.replayId === '' ? this.#deps.clock.nowMs() : round.timeMs
+    const turn: Turn = { round, out, nowMs, risks }
+    const scenarios = rows<Scenario>('scenarios').filter((s) => s.metric === DEMAND)
+    this.#decideShards(turn)
+    await this.#decideRoutes(turn, scenarios)
+    this.#deps.onRound?.(round.timeMs)
+  }
+
+  #decideShards(turn: Turn): void {
+    const standing = bodiesOf(this.#shards)
+    const cuts = this.#policy.shards(turn.risks, standing)
+    this.#config.network.pairNames.forEach((stream, pair) => {
+      const risk = turn.risks.get(stream)?.probability ?? 0
+      const shards = cuts[pair] as Shard[]
+      const now = standing.get(stream)?.shards
+      // Nothing stands: the whole stream is one shard, which the cap would refuse.
+      const costNow = this.#policy.shardCost(now ?? [wholeStream(stream)], pair, risk) + (now ? 0 : 1)
+      const costAfter = this.#policy.shardCost(shards, pair, risk)
+      const hysteresis: Hysteresis = { minGain: 0, minIntervalMs: 2 * this.#config.windowMs, urgentRisk: 0.5 }
+      this.#write(
+        turn,
+        'shards',
+        stream,
+        { stream, shards },
+        { costNow, costAfter },
+        hysteresis,
+        null,
+        sameCut,
+      )
+    })
+  }
+
+  async #decideRoutes(turn: Turn, scenarios: readonly Scenario[]): Promise<void> {
+    const shards = this.#config.network.pairNames.map(
+      (stream) => this.#shards.get(stream)?.body.shards ?? [wholeStream(stream)],
+    )
+    const { bodies, plan } = await this.#policy.routes(scenarios, shards, bodiesOf(this.#routes))
+    const { windowMs, minGain, routeLifeMs } = this.#config
+    const hysteresis: Hysteresis = { minGain, minIntervalMs: windowMs, urgentRisk: 0.5 }
+    for (const body of bodies) {
+      const first = !this.#routes.has(body.stream)
+      // The first routes replace a default that knows nothing of shards: they are worth a trifle even at equal cost.
+      const costNow = plan.costNow + (first ? Math.max(1e-3, minGain * plan.costNow * 2) : 0)
+      const costs = { costNow, costAfter: Math.min(plan.costAfter, plan.costNow) }
+      const cutChanged = !first && !sameShards(body, this.#routes.get(body.stream)?.body)
+      if (cutChanged) costs.costNow += Math.max(1e-3, minGain * plan.costNow * 2)
+      this.#write(turn, 'routes', body.stream, body, costs, hysteresis, routeLifeMs, sameRoutes)
+    }
+  }
+
+  #write<Body extends RouteBody | ShardBody>(
+    turn: Turn,
+    output: 'routes' | 'shards',
+    stream: string,
+    body: Body,
+    costs: { costNow: number; costAfter: number },
+    hysteresis: Hysteresis,
+    lifeMs: number | null,
+    sameBody: (a: Body, b: Body) => boolean,
+  ): void {
+    const { windowMs, changesPerWindow, mode, replayId, seed } = this.#config
+    const { nowMs, round, out } = turn
+    const held = this.#held<Body>(output)
+    const standing = held.get(stream) ?? null
+    const risk = turn.risks.get(stream)
+    const reason = {
+      risk: Math.max(0, Math.min(1, risk?.probability ?? 0)),
+      drivers: risk?.drivers ?? ['no forecast yet'],
+      q10: risk?.q10 ?? 0,
+      q50: risk?.q50 ?? 0,
+      q90: risk?.q90 ?? 0,
+      cost_now: costs.costNow,
+      cost_after: costs.costAfter,
+    }
+    // The first cut and the first routes of all streams are not churn: the budget begins with room for them.
+    this.#budget ??= churnBudget({
+      changes: Math.max(changesPerWindow, 2 * this.#config.network.pairs),
+      intervalMs: windowMs,
+      nowMs,
+    })
+    const verdict = decide<Body>({
+      standing,
+      proposal: { body, reason },
+      nowMs,
+      hysteresis,
+      churnBudget: this.#budget,
+      lifeMs,
+      mode: { kind: mode },
+      sameBody,
+    })
+    this.#budget = verdict.budget
+    const record = recordOf(verdict, {
+      subsystem: SUBSYSTEM,
+      entity: stream,
+      previous: standing,
+      issuedAtMs: nowMs,
+      lifeMs,
+      replayId,
+      inputs: round.inputs,
+      modelVersion: risk?.model_version ?? 'none',
+      policyVersion: POLICY_VERSION,
+      random: mulberry32(seed ^ hashOf(`${output}/${stream}/${round.timeMs}`)),
+    })
+    if (record === undefined) return
+    out.emit(output, stream, record)
+    if (record === null) held.delete(stream)
+    else held.set(stream, record)
+  }
+
+  #held<Body>(output: 'routes' | 'shards'): Map<string, Decision<Body>> {
+    return (output === 'routes' ? this.#routes : this.#shards) as unknown as Map<string, Decision<Body>>
+  }
+
+  snapshot(): Uint8Array {
+    return this.#world.snapshot()
+  }
+
+  restore(bytes: Uint8Array): void {
+    this.#world.restore(bytes)
+  }
+}
+
+const bodiesOf = <Body>(held: ReadonlyMap<string, Decision<Body>>): Map<string, Body> =>
+  new Map([...held].map(([stream, decision]) => [stream, decision.body]))
+
+const wholeStream = (stream: string): Shard => ({
+  shard_id: `${stream}/0/0`,
+  depth: 0,
+  prefix: 0,
+  share: 1,
+  priority: 5,
+  critical: false,
+  min_regions: 1,
+})
+
+const sameCut = (a: ShardBody, b: ShardBody): boolean =>
+  a.shards.length === b.shards.length &&
+  a.shards.every((shard, i) => shard.shard_id === b.shards[i]?.shard_id)
+
+const sameShards = (a: RouteBody, b: RouteBody | undefined): boolean =>
+  b !== undefined &&
+  a.assignments.length === b.assignments.length &&
+  a.assignments.every((x, i) => x.shard_id === b.assignments[i]?.shard_id)
+
+/** The same owner, the same path per shard, and weights that no data plane could tell apart. */
+function sameRoutes(a: RouteBody, b: RouteBody): boolean {
+  if (a.region_owner !== b.region_owner || !isDeepStrictEqual(a.assignments, b.assignments)) return false
+  const weights = new Map(b.paths.map(({ path_id, weight }) => [path_id, weight]))
+  const seen = a.paths.every(
+    ({ path_id, weight }) => Math.abs(weight - (weights.get(path_id) ?? 0)) < SAME_WEIGHT,
+  )
+  return (
+    seen &&
+    b.paths.every(({ path_id, weight }) => weight < SAME_WEIGHT || a.paths.some((p) => p.path_id === path_id))
+  )
+}
+
+/** FNV-1a over UTF-16 code units: seeds the id of a decision, so that a replay repeats it. */
+function hashOf(text: string): number {
+  let h = 0x811c9dc5
+  for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193)
+  return h
+}
+
+/** features, scenarios and risks of all streams to shards and routes, in one task: they compete for the same links. */
+export function decisionsTopology(config: TrafficConfig, deps: DecisionDeps): Topology {
+  const features = (
+    topic: string,
+    record: 'StreamFeature' | 'RegionFeature',
+    window: string,
+  ): RoundInput => ({
+    topic,
+    record,
+    time: 'window_end_ms',
+    writers: [{ node: windowNode(FEATURES, window), partitionsOf: topic, aligned: true }],
+  })
+  const forecast = (topic: string, record: 'Scenario' | 'Risk'): RoundInput => ({
+    topic,
+    record,
+    time: 'issued_at_ms',
+    writers: [
+      { node: `${FORECASTS}/streams`, partitionsOf: 'features.streams', aligned: false },
+      { node: `${FORECASTS}/regions`, partitionsOf: 'features.regions', aligned: false },
+    ],
+  })
+  return defineTopology({
+    name: DECISIONS,
+    sources: {},
+    windows: {},
+    rounds: {
+      decide: {
+        scope: 'all',
+        inputs: {
+          streams: features('features.streams', 'StreamFeature', 'streams'),
+          regions: features('features.regions', 'RegionFeature', 'regions'),
+          scenarios: forecast('scenarios.traffic', 'Scenario'),
+          risks: forecast('risks.traffic', 'Risk'),
+        },
+        outputs: {
+          shards: { topic: 'decisions.traffic.shards', record: 'ShardDecision', marked: false },
+          routes: { topic: 'decisions.traffic.routes', record: 'RouteDecision', marked: false },
+        },
+        snapshotEvery: SNAPSHOT_EVERY,
+        create: () => new DecisionProcessor(config, deps),
+      },
+    },
+  })
+}

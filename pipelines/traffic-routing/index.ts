@@ -1,0 +1,5 @@
+export * from './config.ts'
+export * from './decisions.ts'
+export * from './features.ts'
+export * from './forecasts.ts'
+export * from './network.ts'
