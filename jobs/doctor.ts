@@ -4,7 +4,7 @@ import { mkdir, statfs } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { availableParallelism, homedir, totalmem } from 'node:os'
 import { delimiter, join } from 'node:path'
-import { promisify } from 'node:util'
+import { promisify, stripVTControlCharacters } from 'node:util'
 import { ForestallError } from '#core/ports'
 import { findHaproxy } from '#infra/haproxy'
 import { externalParts, type ExternalParts, findProgram, freePort } from '#infra/local'
@@ -65,7 +65,9 @@ function node(): Finding {
 /** First line that a program prints about its version; Java prints it on standard error. */
 async function versionLine(program: string, args: readonly string[]): Promise<string> {
   const { stdout, stderr } = await run(program, args, { timeout: PROGRAM_TIMEOUT_MS })
-  const lines = `${stdout}\n${stderr}`.split('\n').map((line) => line.trim())
+  const lines = stripVTControlCharacters(`${stdout}\n${stderr}`)
+    .split('\n')
+    .map((line) => line.trim())
   return lines.find((line) => /\d+\.\d+|version/.test(line)) ?? lines.find(Boolean) ?? ''
 }
 
@@ -79,7 +81,6 @@ async function java(): Promise<Finding> {
 
 async function maven(): Promise<Finding> {
   const path = findProgram('mvn')
-  // Colours would be part of the line.
   return { ok: true, detail: `${await versionLine(path, ['-B', '-version'])} (${path})` }
 }
 

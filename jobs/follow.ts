@@ -74,7 +74,9 @@ function startPrinter(args: FollowArgs, broker: Broker, codec: RecordCodec): Run
       else
         print(`${entity}  epoch ${decision.epoch}  ${decision.decision_id}  ${JSON.stringify(decision.body)}`)
     },
-    onCaughtUp: () => process.stderr.write('-- caught up, waiting for new decisions\n') && undefined,
+    onCaughtUp() {
+      process.stderr.write('-- caught up, waiting for new decisions\n')
+    },
     onError: warn,
   })
   return { stop: () => source.stop() }
