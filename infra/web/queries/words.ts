@@ -1,0 +1,48 @@
+import type { RouteBody, ShardBody } from '#schemas'
+import { parseBody, ROUTES_TOPIC, SHARDS_TOPIC } from './standing.ts'
+import { regionShares } from './streams.ts'
+
+/** Shares below this do not change a sentence. */
+const WORTH_SAYING = 0.005
+const MAX_CHANGES = 4
+const percent = (share: number): string => `${Math.round(share * 100)} %`
+
+/** What a decision does, in words, given the body it replaces ('' if none). Unknown kinds: ''. */
+export function changeInWords(topic: string, body: string, before: string, decisionId: string): string {
+  if (topic === ROUTES_TOPIC) {
+    const now = parseBody<RouteBody>(body, decisionId)
+    return routeChange(now, before === '' ? undefined : parseBody<RouteBody>(before, decisionId))
+  }
+  if (topic === SHARDS_TOPIC) {
+    const now = parseBody<ShardBody>(body, decisionId)
+    return shardChange(now, before === '' ? undefined : parseBody<ShardBody>(before, decisionId))
+  }
+  return ''
+}
+
+function routeChange(now: RouteBody, before: RouteBody | undefined): string {
+  const shares = regionShares(now.paths).filter((it) => it.weight >= WORTH_SAYING)
+  if (before === undefined) return shares.map((it) => `${it.region} ${percent(it.weight)}`).join(' · ')
+  const old = new Map(regionShares(before.paths).map((it) => [it.region, it.weight]))
+  const all = new Map([...[...old.keys()].map((region) => [region, 0] as const), ...weights(shares)])
+  const changes = [...all]
+    .map(([region, weight]) => ({ region, from: old.get(region) ?? 0, to: weight }))
+    .filter((it) => Math.abs(it.to - it.from) >= WORTH_SAYING)
+    .toSorted((a, b) => Math.abs(b.to - b.from) - Math.abs(a.to - a.from))
+    .slice(0, MAX_CHANGES)
+    .map((it) => `${it.region} ${percent(it.from)} → ${percent(it.to)}`)
+  if (changes.length > 0) return changes.join(' · ')
+  if (now.region_owner !== before.region_owner)
+    return `processor ${before.region_owner || 'none'} → ${now.region_owner || 'none'}`
+  return 'same regions, other paths or shards'
+}
+
+const weights = (shares: readonly { region: string; weight: number }[]): (readonly [string, number])[] =>
+  shares.map((it) => [it.region, it.weight] as const)
+
+function shardChange(now: ShardBody, before: ShardBody | undefined): string {
+  const count = now.shards.length
+  if (before === undefined) return `cut into ${count} shard${count === 1 ? '' : 's'}`
+  if (count !== before.shards.length) return `${before.shards.length} → ${count} shards`
+  return `${count} shards, cut or ranked otherwise`
+}

@@ -1,0 +1,62 @@
+/** A part of the stack: Kafka, ClickHouse, the registry, a pipeline, a data plane. */
+export interface PartStatus {
+  readonly name: string
+  /** For example `starting`, `ready`, `failed`, `stopped`. */
+  readonly state: string
+  /** What it does, or why it does not, in words. */
+  readonly detail: string
+}
+
+/** What has flowed since the start, in records (`windows`: closed windows of streams). */
+export interface WebCounters {
+  readonly recordsIn: number
+  readonly windows: number
+  readonly forecasts: number
+  readonly risks: number
+  readonly decisions: number
+  readonly acks: number
+  readonly deadLetters: number
+  readonly late: number
+  /** Records that a count from end to end found missing; absent if nobody counts. */
+  readonly lost?: number
+  /** Records found twice; absent if nobody counts. */
+  readonly duplicated?: number
+}
+
+/** A data plane that follows decisions. */
+export interface FollowerStatus {
+  readonly id: string
+  /** For example `live`, `catching_up`, `detached`. */
+  readonly state: string
+  /** Records of its decision topics not yet read. */
+  readonly lag: number
+  /** Decisions it holds. */
+  readonly held: number
+  /** Null: none sent yet. */
+  readonly lastAckAtMs: number | null
+}
+
+/** A process that runs tasks of a topology. */
+export interface WorkerStatus {
+  readonly topology: string
+  readonly tasks: readonly string[]
+  /** Event time up to which its windows are closed; null before the first record. */
+  readonly watermarkMs: number | null
+}
+
+/** What the process behind the page knows of itself; the rest of the page is read from ClickHouse. */
+export interface WebStatus {
+  /** For example `starting`, `warming up`, `running`, `stopping`. */
+  readonly phase: string
+  readonly startedAtMs: number
+  /** Length of the shortest window. */
+  readonly windowMs: number
+  /** Windows that a series needs before its first forecast: what an empty chart says it waits for. */
+  readonly firstForecastAfterWindows?: number
+  readonly parts: readonly PartStatus[]
+  readonly counters: WebCounters
+  /** From the event (or the end of its window) to the acknowledgement; null before the first. */
+  readonly latencyMs: { readonly p50: number | null; readonly p99: number | null }
+  readonly followers: readonly FollowerStatus[]
+  readonly workers: readonly WorkerStatus[]
+}
