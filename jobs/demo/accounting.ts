@@ -176,6 +176,7 @@ function checkLedger(
   for (const node of ledger) {
     found.lost = Math.max(found.lost, node.gaps)
     found.duplicated = Math.max(found.duplicated, node.overlaps)
+    found.wrong += node.unbalanced
     found.details.push(...node.details)
     const check = (what: string, is: number, must: number): void => {
       if (is === must) return

@@ -16,6 +16,8 @@ export interface LedgerAccount {
   gaps: number
   /** Offsets that two commits account for. */
   overlaps: number
+  /** Commits whose parts do not add up to their records. */
+  unbalanced: number
   /** First differences, in words. */
   readonly details: string[]
 }
@@ -63,6 +65,7 @@ const newAccount = (node: string): LedgerAccount => ({
   skipped: {},
   gaps: 0,
   overlaps: 0,
+  unbalanced: 0,
   details: [],
 })
 
@@ -76,11 +79,12 @@ function addUp(account: LedgerAccount, entry: OffsetLedger): void {
     account.skipped[reason] = (account.skipped[reason] ?? 0) + count
     parts += count
   }
-  if (parts !== entry.records)
-    note(
-      account,
-      `${entry.topic}:${entry.partition} from ${entry.from_offset}: ${parts} of ${entry.records} records accounted for`,
-    )
+  if (parts === entry.records) return
+  account.unbalanced++
+  note(
+    account,
+    `${entry.topic}:${entry.partition} from ${entry.from_offset}: ${parts} of ${entry.records} records accounted for`,
+  )
 }
 
 function note(account: LedgerAccount, text: string): void {

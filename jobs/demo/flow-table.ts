@@ -52,8 +52,8 @@ export function createFlowTable(seed: number, streams: readonly DemoStream[]): F
       const random = fmix32(fmix32(seed + k * 0x9e3779b1) + f)
       client[at] = random % CLIENTS
       port[at] = 32_768 + ((random >>> 8) % 28_000)
-      const source = clients[siteOf[k]!]![client[at]!]!
-      hash[at] = hashFiveTuple(source, servers[k]!, port[at]!, stream.port, stream.protocol)
+      const source = clients[siteOf[k]!]![client[at]]!
+      hash[at] = hashFiveTuple(source, servers[k]!, port[at], stream.port, stream.protocol)
     }
   }
   return {
