@@ -1,14 +1,14 @@
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { ForestallError } from '#core/ports'
-import { integerBetween, parseDuration, parseName, parseSince, replayPrefix } from './args.ts'
+import { integerBetween, parseDuration, parseName, parseSince } from './args.ts'
 import { dataDirOption, type Finish } from './commands-run.ts'
 import type { DlqListArgs, DlqReplayArgs } from './dlq.ts'
 import type { DoctorArgs } from './doctor.ts'
 import type { ExplainArgs } from './explain.ts'
 import type { FollowArgs } from './follow.ts'
 
-const REPLAY_ID = 'of this replay instead of live'
+const REPLAY_ID = 'of this replay (latest: the newest run of up) instead of live'
 const LIMITS = integerBetween(1, 100_000)
 
 function targetOf(options: { haproxy?: string; table?: true; print?: true }): FollowArgs['target'] {
@@ -42,7 +42,7 @@ function addFollow(program: Command, finish: Finish): void {
     .option('--snapshot <file>', 'keeps what stands, to restart without Kafka', (path: string) =>
       resolve(path),
     )
-    .option('--replay-id <name>', `take decisions ${REPLAY_ID} ones`, parseName)
+    .option('--replay-id <name>', `take decisions ${REPLAY_ID} ones`, parseName, '')
     .option('--for <duration>', 'stop after this time', parseDuration)
     .addOption(dataDirOption())
     .addHelpText(
@@ -52,7 +52,7 @@ Without --map, the backend has the name of the stream and the server that of the
 in names becomes _.
 
 Examples:
-  $ npm run forestall -- follow --print
+  $ npm run forestall -- follow --print --replay-id latest
   $ npm run forestall -- follow --table --id edge-1
   $ npm run forestall -- follow --haproxy /run/haproxy/admin.sock --map routes.json --snapshot routes.snapshot`,
     )
@@ -60,10 +60,8 @@ Examples:
       const options = command.optsWithGlobals()
       const { haproxy: socket, map: mapFile, snapshot: snapshotFile, for: forMs = null, ...rest } = options
       const target = targetOf(options)
-      const replayId = (options['replayId'] as string | undefined) ?? ''
-      const prefix = replayPrefix(replayId)
       const { runFollow } = await import('./follow.ts')
-      const args = { ...rest, target, socket, mapFile, snapshotFile, replayId, prefix, forMs }
+      const args = { ...rest, target, socket, mapFile, snapshotFile, forMs }
       finish(await runFollow(args as unknown as FollowArgs))
     })
 }
@@ -75,19 +73,18 @@ function addExplain(program: Command, finish: Finish): void {
     .description(
       'why a decision was taken, what it rests on, what not acting would have cost, what followers did',
     )
-    .option('--replay-id <name>', `a decision ${REPLAY_ID}`, parseName)
+    .option('--replay-id <name>', `a decision ${REPLAY_ID}`, parseName, '')
     .addOption(dataDirOption())
     .addHelpText(
       'after',
       `
 Examples:
   $ npm run forestall -- explain 01J9Z3N5WQ
-  $ npm run forestall -- explain 'ATLAng>CHINng' --json`,
+  $ npm run forestall -- explain 'ATLAng>CHINng' --replay-id latest --json`,
     )
     .action(async (id: string, _: unknown, command: Command) => {
-      const { replayId = '', ...rest } = command.optsWithGlobals<{ replayId?: string }>()
       const { runExplain } = await import('./explain.ts')
-      finish(await runExplain({ ...rest, id, prefix: replayPrefix(replayId) } as ExplainArgs))
+      finish(await runExplain({ ...command.optsWithGlobals<Omit<ExplainArgs, 'id'>>(), id }))
     })
 }
 
@@ -136,7 +133,7 @@ function addDlqReplay(dlq: Command, finish: Finish): void {
     )
     .option('--include-late', 'late records too: a running topology will refuse them again', false)
     .option('--yes', 'send; without it, says what would be sent', false)
-    .option('--replay-id <name>', `topics ${REPLAY_ID} ones`, parseName)
+    .option('--replay-id <name>', `topics ${REPLAY_ID} ones`, parseName, '')
     .addOption(dataDirOption())
     .addHelpText(
       'after',
@@ -149,10 +146,9 @@ Examples:
   $ npm run forestall -- dlq replay --topic telemetry.flows --since 2h --yes --json`,
     )
     .action(async (_: unknown, command: Command) => {
-      const { since: sinceMs, code: codes, replayId = '', ...rest } = command.optsWithGlobals()
+      const { since: sinceMs, code: codes, ...rest } = command.optsWithGlobals()
       const { runDlqReplay } = await import('./dlq.ts')
-      const args = { ...rest, sinceMs, codes, prefix: replayPrefix(replayId as string) }
-      finish(await runDlqReplay(args as unknown as DlqReplayArgs))
+      finish(await runDlqReplay({ ...rest, sinceMs, codes } as unknown as DlqReplayArgs))
     })
 }
 
@@ -164,7 +160,7 @@ export function addDeadLetterCommands(program: Command, finish: Finish): void {
     .description('dead letters, newest first, and how many there are by topic and reason')
     .option('--topic <name>', 'only those of this topic')
     .option('--limit <n>', 'how many to show', LIMITS, 20)
-    .option('--replay-id <name>', `topics ${REPLAY_ID} ones`, parseName)
+    .option('--replay-id <name>', `topics ${REPLAY_ID} ones`, parseName, '')
     .addOption(dataDirOption())
     .addHelpText(
       'after',
@@ -174,9 +170,8 @@ Examples:
   $ npm run forestall -- dlq list --topic telemetry.flows --limit 100 --json`,
     )
     .action(async (_: unknown, command: Command) => {
-      const { replayId = '', ...rest } = command.optsWithGlobals<{ replayId?: string }>()
       const { runDlqList } = await import('./dlq.ts')
-      finish(await runDlqList({ ...rest, prefix: replayPrefix(replayId) } as DlqListArgs))
+      finish(await runDlqList(command.optsWithGlobals<DlqListArgs>()))
     })
   addDlqReplay(dlq, finish)
 }

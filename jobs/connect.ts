@@ -88,6 +88,31 @@ export function findConnections(
   }
 }
 
+const ROUTES = '.decisions.traffic.routes'
+
+/**
+ * The replay that a name means: itself, '' for live, and for `latest` the one that began last. Runs of `up` are
+ * named by when they began, in base 36. Throws NOT_FOUND if there is none.
+ */
+export async function findReplay(found: Connections, name: string): Promise<string> {
+  if (name !== 'latest') return name
+  const broker = await openBroker(found, 'forestall')
+  try {
+    const beganMs = (id: string): number => Number.parseInt(id.slice(id.lastIndexOf('-') + 1), 36) || 0
+    const names = (await broker.admin().listTopics())
+      .filter((topic) => topic.endsWith(ROUTES))
+      .map((topic) => topic.slice(0, -ROUTES.length))
+      .sort((a, b) => beganMs(b) - beganMs(a))
+    const [last] = names
+    if (last !== undefined) return last
+    throw new ForestallError('NOT_FOUND', 'There is no replay and no demo in this Kafka.', {
+      cure: 'Start one with `npm start`, or leave --replay-id out for live decisions.',
+    })
+  } finally {
+    await broker.close()
+  }
+}
+
 /** A broker for one command. */
 export async function openBroker(found: Connections, clientId: string): Promise<Broker> {
   return createBroker({ ...(await found.kafka()), clientId, retryForMs: PATIENCE_MS })

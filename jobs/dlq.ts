@@ -1,7 +1,7 @@
 import { topicName } from '#schemas'
 import type { Warehouse } from '#core/ports'
-import type { CommonArgs } from './args.ts'
-import { findConnections, openBroker, openCodec, openWarehouse } from './connect.ts'
+import { type CommonArgs, replayPrefix } from './args.ts'
+import { findConnections, findReplay, openBroker, openCodec, openWarehouse } from './connect.ts'
 import { type ReplayCounts, replayDeadLetters } from './dlq-replay.ts'
 import type { ExitCode } from './errors-exit.ts'
 
@@ -10,7 +10,8 @@ export interface DlqListArgs extends CommonArgs {
   /** Topic that the records came from, without prefix. */
   readonly topic?: string
   readonly limit: number
-  readonly prefix: string
+  /** Of a replay; '' is live. */
+  readonly replayId: string
   readonly dataDir: string
 }
 
@@ -24,7 +25,8 @@ export interface DlqReplayArgs extends CommonArgs {
   readonly includeLate: boolean
   /** False: says what would be sent. */
   readonly yes: boolean
-  readonly prefix: string
+  /** Of a replay; '' is live. */
+  readonly replayId: string
   readonly dataDir: string
 }
 
@@ -66,7 +68,8 @@ export async function listDeadLetters(warehouse: Warehouse, topic: string, limit
 
 /** `forestall dlq list`. */
 export async function runDlqList(args: DlqListArgs): Promise<ExitCode> {
-  const warehouse = await openWarehouse(findConnections(args.dataDir), args.prefix)
+  const found = findConnections(args.dataDir)
+  const warehouse = await openWarehouse(found, replayPrefix(await findReplay(found, args.replayId)))
   try {
     const { letters, counts } = await listDeadLetters(warehouse, args.topic ?? '', args.limit)
     if (args.json) process.stdout.write(`${JSON.stringify({ counts, letters })}\n`)
@@ -99,15 +102,16 @@ function summary(counts: ReplayCounts, yes: boolean): string {
 /** `forestall dlq replay`: sends the original bytes to the original topic again, each once. */
 export async function runDlqReplay(args: DlqReplayArgs): Promise<ExitCode> {
   const found = findConnections(args.dataDir)
+  const prefix = replayPrefix(await findReplay(found, args.replayId))
   const codec = await openCodec(found)
   const broker = await openBroker(found, 'forestall-dlq')
   try {
     const counts = await replayDeadLetters({
       broker,
       codec,
-      topic: topicName(args.topic, args.prefix),
-      deadLetters: topicName(`dlq.${args.topic}`, args.prefix),
-      marks: topicName('replays.dlq', args.prefix),
+      topic: topicName(args.topic, prefix),
+      deadLetters: topicName(`dlq.${args.topic}`, prefix),
+      marks: topicName('replays.dlq', prefix),
       wants: (letter) =>
         letter.at_ms >= (args.sinceMs ?? 0) &&
         (args.codes.length === 0 || args.codes.includes(letter.reason_code)),

@@ -13,9 +13,13 @@ export function errorLines(error: unknown, verbose = false): string[] {
           `UNEXPECTED: ${error instanceof Error ? error.message : String(error)}`,
           'cure: Run it again with --verbose and report what it prints.',
         ]
-  for (let at: unknown = error; verbose && at instanceof Error; at = at.cause) {
-    const prefix = at === error ? '' : 'caused by '
-    lines.push(`${prefix}${at.stack ?? at.message}`)
+  return verbose ? [...lines, ...stackLines(error)] : lines
+}
+
+function stackLines(error: unknown): string[] {
+  const lines: string[] = []
+  for (let at = error; at instanceof Error; at = at.cause) {
+    lines.push(`${lines.length === 0 ? '' : 'caused by '}${at.stack ?? at.message}`)
   }
   return lines
 }

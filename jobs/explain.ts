@@ -2,15 +2,16 @@ import type { Ack, DecisionInput, Forecast } from '#schemas'
 import { TABLES } from '#schemas'
 import { explainDecision, type Explanation } from '#core/decisions'
 import { type Decision, ForestallError, type Warehouse } from '#core/ports'
-import type { CommonArgs } from './args.ts'
-import { findConnections, openWarehouse } from './connect.ts'
+import { type CommonArgs, replayPrefix } from './args.ts'
+import { findConnections, findReplay, openWarehouse } from './connect.ts'
 import type { ExitCode } from './errors-exit.ts'
 
 /** `forestall explain`. */
 export interface ExplainArgs extends CommonArgs {
   /** A decision, or an entity: then its newest decision. */
   readonly id: string
-  readonly prefix: string
+  /** Of a replay; '' is live. */
+  readonly replayId: string
   readonly dataDir: string
 }
 
@@ -100,7 +101,8 @@ export async function explainFrom(warehouse: Warehouse, id: string): Promise<Exp
 
 /** `forestall explain <decision_id>`: why it was decided, what it rests on, what the followers did. */
 export async function runExplain(args: ExplainArgs): Promise<ExitCode> {
-  const warehouse = await openWarehouse(findConnections(args.dataDir), args.prefix)
+  const found = findConnections(args.dataDir)
+  const warehouse = await openWarehouse(found, replayPrefix(await findReplay(found, args.replayId)))
   try {
     const { text, json } = await explainFrom(warehouse, args.id)
     process.stdout.write(`${args.json ? JSON.stringify(json) : text}\n`)

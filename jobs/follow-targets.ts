@@ -19,9 +19,16 @@ interface NameMap {
   readonly addresses?: Readonly<Record<string, string>>
 }
 
-const isTextTable = (value: unknown): boolean =>
+const isTextTable = (value: unknown): value is Readonly<Record<string, string>> | undefined =>
   value === undefined ||
   (typeof value === 'object' && value !== null && Object.values(value).every((v) => typeof v === 'string'))
+
+function isNameMap(value: unknown): value is NameMap {
+  if (typeof value !== 'object' || value === null) return false
+  return Object.entries(value).every(
+    ([name, table]) => ['backends', 'servers', 'addresses'].includes(name) && isTextTable(table),
+  )
+}
 
 function readMap(file: string): NameMap {
   const cure =
@@ -32,15 +39,9 @@ function readMap(file: string): NameMap {
   } catch (cause) {
     throw new ForestallError('CONFIG_INVALID', `--map ${file} is not a JSON file.`, { cause, cure })
   }
-  const tables = map as Record<string, unknown> | null
-  const isValid =
-    typeof tables === 'object' &&
-    tables !== null &&
-    Object.entries(tables).every(
-      ([name, table]) => ['backends', 'servers', 'addresses'].includes(name) && isTextTable(table),
-    )
-  if (!isValid) throw new ForestallError('CONFIG_INVALID', `--map ${file} has another shape.`, { cure })
-  return tables as NameMap
+  if (!isNameMap(map))
+    throw new ForestallError('CONFIG_INVALID', `--map ${file} has another shape.`, { cure })
+  return map
 }
 
 /** Letters that HAProxy does not allow in names become `_`. */

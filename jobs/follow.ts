@@ -12,8 +12,8 @@ import {
   systemClock,
 } from '#core/ports'
 import { stopOnSignals } from '#infra/local'
-import type { CommonArgs } from './args.ts'
-import { findConnections, openBroker, openCodec } from './connect.ts'
+import { type CommonArgs, replayPrefix } from './args.ts'
+import { findConnections, findReplay, openBroker, openCodec } from './connect.ts'
 import { errorLines, type ExitCode, reportError } from './errors-exit.ts'
 import { haproxyTarget, routeTableTarget, type Target } from './follow-targets.ts'
 
@@ -33,7 +33,6 @@ export interface FollowArgs extends CommonArgs {
   readonly snapshotFile?: string
   /** Takes decisions of this replay only; '': live ones. */
   readonly replayId: string
-  readonly prefix: string
   /** Stops after this time, ms; null: runs until it is stopped. */
   readonly forMs: number | null
   readonly dataDir: string
@@ -65,7 +64,7 @@ function startPrinter(args: FollowArgs, broker: Broker, codec: RecordCodec): Run
     const decision = await codec.decodeAsync(value, 0, value.length, record ?? undefined)
     return decision as unknown as Decision<unknown>
   }
-  const source = createBrokerSource(broker, topicName(args.topic, args.prefix), decode)
+  const source = createBrokerSource(broker, topicName(args.topic, replayPrefix(args.replayId)), decode)
   source.start({
     onDecision({ entity, decision, partition, offset }) {
       if (args.json) print({ entity, partition, offset, decision })
@@ -109,7 +108,7 @@ async function startFollowing(args: FollowArgs, broker: Broker, codec: RecordCod
   }
   const target =
     args.target === 'haproxy' ? haproxyTarget(args.socket ?? '', args.mapFile, warn) : routeTableTarget()
-  const acks = topicName('acks.decisions', args.prefix)
+  const acks = topicName('acks.decisions', replayPrefix(args.replayId))
   await codec.prepare([{ topic: acks, record: 'Ack' }])
   const sender = createAckSender({
     broker,
@@ -120,7 +119,7 @@ async function startFollowing(args: FollowArgs, broker: Broker, codec: RecordCod
   const follower = createFollower<RouteBody>({
     ...printing(args, target),
     id: args.id ?? `${hostname()}:${args.target}`,
-    source: createBrokerSource(broker, topicName(args.topic, args.prefix), (value) =>
+    source: createBrokerSource(broker, topicName(args.topic, replayPrefix(args.replayId)), (value) =>
       codec.decodeAsync(value, 0, value.length, 'RouteDecision'),
     ),
     sendAck: (ack) => sender.send(ack),
@@ -143,8 +142,9 @@ async function startFollowing(args: FollowArgs, broker: Broker, codec: RecordCod
 }
 
 /** `forestall follow`: runs until it is stopped, or for `forMs`. */
-export async function runFollow(args: FollowArgs): Promise<ExitCode> {
-  const found = findConnections(args.dataDir)
+export async function runFollow(asked: FollowArgs): Promise<ExitCode> {
+  const found = findConnections(asked.dataDir)
+  const args = { ...asked, replayId: await findReplay(found, asked.replayId) }
   const codec = await openCodec(found)
   const broker = await openBroker(found, `forestall-follow-${args.target}`)
   // Nothing else keeps the process alive while Kafka is away.
