@@ -50,15 +50,20 @@ export async function kafkaParts(
 /**
  * Java options that start Kafka from an archive of its loaded classes (JEP 350): 3.4 s become 1.3 s.
  * Without an archive the process writes one when it stops cleanly; `finish` then puts it in place.
- * The name holds the Java it is for: another Java could not use it.
+ * The name holds the Java it is for: another Java could not use it. `write` false: use an archive, write none.
  */
-export function classArchive(parts: KafkaParts, java: string): { options: string[]; finish(): void } {
+export function classArchive(
+  parts: KafkaParts,
+  java: string,
+  write = true,
+): { options: string[]; finish(): void } {
   const path = realpathSync(java)
   const id = createHash('sha256')
     .update(`${path} ${statSync(path).mtimeMs} ${parts.classPath}`)
     .digest('hex')
   const archive = join(parts.folder, `classes-${id.slice(0, 12)}.jsa`)
   if (existsSync(archive)) return { options: [`-XX:SharedArchiveFile=${archive}`], finish: () => {} }
+  if (!write) return { options: [], finish: () => {} }
   removeAbandoned(parts.folder)
   const partial = `${archive}.${process.pid}.${Date.now()}.tmp`
   return {

@@ -4,6 +4,8 @@ import { join, resolve } from 'node:path'
 import { ForestallError, isError } from '#core/ports'
 import { startChild, type Child } from './child.ts'
 import { rememberedPort } from './free-port.ts'
+import { fenceCrashedBroker } from './kafka-fencing.ts'
+import { kafkaArgs } from './kafka-java.ts'
 import { classArchive, kafkaParts, type KafkaParts } from './kafka-parts.ts'
 import { KAFKA_LOGGING, KAFKA_READY, kafkaSettings, type KafkaPlace } from './kafka-settings.ts'
 import { findProgram, runProgram } from './programs.ts'
@@ -75,35 +77,27 @@ async function launch(
   options: KafkaProcessOptions,
   { java, parts, folder, place }: Launch,
 ): Promise<KafkaProcess> {
+  const { onSpawn, logFile = join(folder, 'kafka.log') } = options
   const settingsFile = join(folder, 'server.properties')
   const loggingFile = join(folder, 'log4j2.properties')
   writeFileSync(settingsFile, kafkaSettings(place))
   writeFileSync(loggingFile, KAFKA_LOGGING)
   await formatOnce(java, parts, folder, settingsFile, place.logDir)
+  await fenceCrashedBroker({ java, parts, folder, place, logFile, onSpawn, signal: options.signal })
   const archive = classArchive(parts, java)
   const child = await startChild(
     {
       name: 'Kafka',
       command: java,
-      args: [
-        ...memoryOptions(options),
-        ...archive.options,
-        '-Xlog:disable',
-        '-Xlog:all=error',
-        `-Dlog4j2.configurationFile=${loggingFile}`,
-        '-cp',
-        parts.classPath,
-        'kafka.Kafka',
-        settingsFile,
-      ],
+      args: kafkaArgs({ ...options, parts, archive, loggingFile, settingsFile }),
       cwd: folder,
-      logFile: options.logFile ?? join(folder, 'kafka.log'),
+      logFile,
       readyText: KAFKA_READY,
       readyTimeoutMs: READY_TIMEOUT_MS,
       stopTimeoutMs: STOP_TIMEOUT_MS,
       signal: options.signal,
     },
-    options.onSpawn,
+    onSpawn,
   )
   const stop = async (): Promise<void> => {
     await child.stop()
@@ -111,15 +105,6 @@ async function launch(
     if ((await child.exited).startsWith('exit code')) archive.finish()
   }
   return { ...child, stop, broker: `127.0.0.1:${place.port}`, port: place.port }
-}
-
-function memoryOptions({ throughput = false, heapMb }: KafkaProcessOptions): string[] {
-  return [
-    `-Xmx${heapMb ?? (throughput ? 1024 : 512)}m`,
-    '-XX:MaxDirectMemorySize=128m',
-    '-XX:+ExitOnOutOfMemoryError',
-    ...(throughput ? [] : ['-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC']),
-  ]
 }
 
 /** Writes the cluster id into an empty log folder. A marker tells a finished format from an interrupted one. */
