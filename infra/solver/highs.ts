@@ -39,9 +39,12 @@ function failed(doing: string, cause: unknown): ForestallError {
 
 const range = (from: number, length: number) => ({ kind: 'range' as const, from, to: from + length - 1 })
 
+/** As good as no limit: the package takes finite numbers only. Seconds. */
+const UNLIMITED = 1e9
+
 /** HiGHS counts time since the model was made, so a deadline is relative to its clock. */
 function applyDeadline(model: Model, deadlineMs: number): void {
-  const limit = deadlineMs === Infinity ? Infinity : model.getRunTime() + Math.max(deadlineMs, 0.1) / 1000
+  const limit = deadlineMs === Infinity ? UNLIMITED : model.getRunTime() + Math.max(deadlineMs, 0.1) / 1000
   model.options.set('time_limit', limit)
 }
 

@@ -41,7 +41,7 @@ function handle(request: WorkerRequest): void {
   } else if (request.op === 'solve') {
     const solution = attempt(() => models.get(id)?.solve(request.deadlineMs) ?? failed, failed)
     const reply: WorkerReply = { call: request.call, solution }
-    parentPort?.postMessage(reply)
+    parentPort?.postMessage(reply, [])
   } else {
     models.get(id)?.dispose()
     models.delete(id)
@@ -49,4 +49,4 @@ function handle(request: WorkerRequest): void {
 }
 
 parentPort?.on('message', handle)
-parentPort?.postMessage({ ready: true } satisfies WorkerReply)
+parentPort?.postMessage({ ready: true } satisfies WorkerReply, [])

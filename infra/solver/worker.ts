@@ -38,7 +38,7 @@ function startThread(graceMs: number, onEnd: (thread: Thread) => void): Promise<
   }
   const thread: Thread = {
     post: (request) => {
-      worker.postMessage(request)
+      worker.postMessage(request, [])
     },
     solve: (id, deadlineMs) =>
       new Promise((resolve) => {
@@ -50,11 +50,11 @@ function startThread(graceMs: number, onEnd: (thread: Thread) => void): Promise<
           setTimeout(() => overdue.has(call) && void thread.end(), graceMs).unref()
         }, deadlineMs)
         calls.set(call, { settle: resolve, timer })
-        worker.postMessage({ op: 'solve', id, call, deadlineMs } satisfies WorkerRequest)
+        worker.postMessage({ op: 'solve', id, call, deadlineMs } satisfies WorkerRequest, [])
       }),
     end: async () => {
       onEnd(thread)
-      for (const call of [...calls.keys()]) settle(call, nothing('failed'))
+      for (const call of calls.keys()) settle(call, nothing('failed'))
       await worker.terminate()
     },
   }
@@ -98,18 +98,18 @@ export async function createWorkerSolver(
   const model = (program: LinearProgram): RemoteLinearModel => {
     const id = nextId++
     const thread = closed ? undefined : (current ?? start())
-    const tell = (request: WorkerRequest) => {
-      void thread?.then(
-        (t) => {
-          t.post(request)
-        },
-        () => undefined,
-      )
+    const tell = async (request: WorkerRequest) => {
+      try {
+        const ready = await thread
+        ready?.post(request)
+      } catch {
+        // A thread that could not start shows as `failed` in solve.
+      }
     }
-    tell({ op: 'model', id, program })
+    void tell({ op: 'model', id, program })
     return {
       addRows: (rows: LinearRows) => {
-        tell({ op: 'rows', id, rows })
+        void tell({ op: 'rows', id, rows })
       },
       solve: async (deadlineMs) => {
         if (closed || thread === undefined) return nothing('failed')
@@ -120,7 +120,7 @@ export async function createWorkerSolver(
         }
       },
       dispose: () => {
-        tell({ op: 'dispose', id })
+        void tell({ op: 'dispose', id })
       },
     }
   }

@@ -86,9 +86,9 @@ function loadAbilene(folder: string, next: string | undefined): TrafficCase {
  */
 export function loadCases(folder: string, next?: string): TrafficCase[] {
   if (existsSync(join(folder, 'od_traffic.csv.gz'))) return [loadAbilene(folder, next)]
-  const pods = [...'abcdefghijklmnopqrstuvwxyz'].filter((x) =>
-    existsSync(join(folder, `pod_${x}_topology.json`)),
-  )
+  const pods = 'abcdefghijklmnopqrstuvwxyz'
+    .split('')
+    .filter((x) => existsSync(join(folder, `pod_${x}_topology.json`)))
   if (pods.length === 0)
     throw new ForestallError('CONFIG_INVALID', `--data = ${folder}`, {
       cure: 'Name a folder with od_traffic.csv.gz, links.csv and nodes.csv, or with pod_<x>_topology.json, _paths.txt and _train.hist.gz.',

@@ -1,5 +1,4 @@
-import { fitArRidge } from '../core/forecasting/ar-ridge.ts'
-import { drawOrigins, jointScenarios } from '../core/forecasting/scenarios.ts'
+import { drawOrigins, fitArRidge, jointScenarios } from '#core/forecasting'
 import { mulberry32 } from '#core/ports'
 import { MEAN, MIX, planScenarios, type ScenarioObjective } from './lp-scenario.ts'
 import { maxUtilisation, shortestSplits, uniformSplits } from './network.ts'

@@ -1,13 +1,13 @@
 import { mulberry32, type LinearSolver } from '#core/ports'
-import { type ArRidge, fitArRidge } from '../core/forecasting/ar-ridge.ts'
-import { drawOrigins, jointScenarios } from '../core/forecasting/scenarios.ts'
+import { type ArRidge, drawOrigins, fitArRidge, jointScenarios } from '#core/forecasting'
 import type { NamedPlan } from './evaluate-mlu-plans.ts'
 import type { OverloadCase, OverloadPlan } from './evaluate-overload.ts'
 import type { ScenarioObjective } from './lp-scenario.ts'
 import { shortestSplits } from './network.ts'
 import type { PlanContext } from './plans.ts'
-import { createRouter, ROUTER_SETTINGS, type RouterSettings } from './router.ts'
+import { createRouter, ROUTER_SETTINGS } from './router.ts'
 import { costGoal, utilisationGoal } from './router-goal.ts'
+import type { RouterSettings } from './router-learn.ts'
 
 /** Scenarios drawn per interval. */
 const DRAWS = 40
@@ -19,7 +19,7 @@ const backtestRows = (train: number) => Math.max(100, Math.min(1500, Math.floor(
 
 /** Draws joint scenarios for a row, the same ones whenever it is asked. */
 function drawer(model: ArRidge, train: number) {
-  const pool = { from: Math.min(Math.max(model.first, 320), train - 1), to: train }
+  const pool = { from: Math.max(model.first, Math.min(320, Math.floor(train / 2))), to: train }
   return (row: number) => jointScenarios(model, row, drawOrigins(pool, DRAWS, mulberry32(5 + row)))
 }
 
@@ -50,7 +50,7 @@ export function ourOverloadPlan(c: OverloadCase, solver: LinearSolver, name = 'o
     ...ROUTER_SETTINGS,
     recent: { count: 12, weight: 0.4 },
     extremes: { count: 0, weight: 0 },
-    fixed: { perBag: 60, bags: 1 },
+    fixed: { perBag: 60, bags: 1, worst: 10 },
   }
   const router = createRouter(network, costGoal(network, CHURN_PRICE), solver, settings)
   const from = train - backtestRows(train)

@@ -1,7 +1,6 @@
 import { nearestRank, type ReportTable, sorted } from '#core/evaluation'
 import { type LinearSolver, mulberry32 } from '#core/ports'
-import { fitArRidge } from '../core/forecasting/ar-ridge.ts'
-import { drawOrigins, jointScenarios } from '../core/forecasting/scenarios.ts'
+import { drawOrigins, fitArRidge, jointScenarios } from '#core/forecasting'
 import type { TrafficCase } from './evaluate-data.ts'
 import { createOverloadScore, OVERLOAD_COLUMNS } from './evaluate-overload-score.ts'
 import { COST_WEIGHTS, createCostProgram } from './lp-cost.ts'

@@ -1,8 +1,10 @@
 import { atMost, blocksWorse, type Metrics, type Target } from '#core/evaluation'
 import type { MluResult } from './evaluate-mlu.ts'
 
-/** Names of our plans: the router with the mean as its goal, and with a quarter or half of the weight on the tail. */
+/** Names of our plans: the router with the mean as its goal, and with part of the weight on the tail. */
 export const OURS = 'ours'
+/** A fifth of the weight on the worst 5 %. */
+export const OURS_FIFTH = 'ours, tail weight 0.2'
 /** A quarter of the weight on the worst 5 %. */
 export const OURS_QUARTER = 'ours, tail weight 0.25'
 /** Half of the weight on the worst 5 %. */
@@ -52,7 +54,7 @@ export function mluTargets(name: string, result: MluResult): Target[] {
     return [
       atMost(`${name} mean`, metric(ours, 'mean'), 1.084),
       atMost(`${name} mean (stretch)`, metric(ours, 'mean'), 1.08),
-      atMostAtMean(`${name} p99 at mean <= 1.09 (${OURS_QUARTER})`, quarter, 'p99', 1.33, 1.09),
+      atMostAtMean(`${name} p99 at mean <= 1.09 (${OURS_FIFTH})`, row(OURS_FIFTH), 'p99', 1.33, 1.09),
       ...common,
     ]
   }

@@ -1,33 +1,29 @@
 import type { LinearSolver, RemoteLinearSolver } from '#core/ports'
-import { ForestallError } from '#core/ports'
 import { solveRounds, solveRoundsRemotely } from './lp-rounds.ts'
 import type { Scenario } from './lp-scenario.ts'
 import { type Network, shortestSplits } from './network.ts'
-import { meanDemand, spreadRows } from './plans.ts'
+import { meanDemand } from './plans.ts'
 import type { Goal } from './router-goal.ts'
 import { greedySplits } from './router-greedy.ts'
-import { createSelector, type Selector, type SelectorSettings } from './router-select.ts'
-
-/** What a router mixes into its scenarios, and how it chooses between its plans. */
-export interface RouterSettings {
-  /** Newest demands added to the drawn scenarios, and their share of the weight. */
-  readonly recent: { readonly count: number; readonly weight: number }
-  /** Worst demands of the past added, and their share of the weight. */
-  readonly extremes: { readonly count: number; readonly weight: number }
-  /** The static plan: past demands per bag, and bags (plans made from disjoint demands, averaged). */
-  readonly fixed: { readonly perBag: number; readonly bags: number }
-  /** Past intervals on which the candidates are compared when the router learns. */
-  readonly backtestRows: number
-  readonly selector: SelectorSettings
-}
+import {
+  backtestRatio,
+  fixedPlan,
+  type LearnContext,
+  mixture,
+  newestDemands,
+  type RouterHistory,
+  type RouterSettings,
+  worstDemands,
+} from './router-learn.ts'
+import { createSelector, type Selector } from './router-select.ts'
 
 /** Settings that won on training periods: they are the same for every network. */
 export const ROUTER_SETTINGS: RouterSettings = {
-  recent: { count: 6, weight: 0.4 },
-  extremes: { count: 30, weight: 0.1 },
-  fixed: { perBag: 800, bags: 5 },
+  recent: { count: 6, weight: 0.3 },
+  extremes: { count: 40, weight: 0.2 },
+  fixed: { perBag: 1000, bags: 5, worst: 0 },
   backtestRows: 96,
-  selector: { memory: 200, margin: 0.01, minimum: 48 },
+  selector: { memory: 288, margin: 0.01, minimum: 96, certainty: 2 },
 }
 
 /** The candidates: a fixed plan for the whole past, and one made anew from joint scenarios. */
@@ -52,17 +48,6 @@ export interface RoutePlan {
   readonly costAfter: number
 }
 
-/** What a router learns from. Row i of `history` is interval i. */
-export interface RouterHistory {
-  readonly history: readonly Float64Array[]
-  /** Joint draws for a past row, made without that row; rows from `backtestFrom` on are asked for. */
-  readonly backtest?: (row: number) => readonly Float64Array[]
-  /** First row the candidates are compared on; what they are made from lies before it. */
-  readonly backtestFrom?: number
-  /** Intervals between the last demand known and the one planned for (1 = the next). */
-  readonly lag: number
-}
-
 /** Chooses multi-path splits interval by interval; sees only what it was told. */
 export interface Router {
   /** Fits the static plan and picks the candidate that would have done best. Slow (seconds): on a schedule. */
@@ -77,19 +62,56 @@ export interface Router {
   status(): { readonly leader: Candidate; readonly losses: Readonly<Record<Candidate, number>> }
 }
 
-/** Rows where a plan loses most, worst first. */
-function worstRows(
+/** What the router knows at a moment. */
+interface Knowledge {
+  fixed: Float64Array
+  extremes: readonly Float64Array[]
+  recent: readonly Float64Array[]
+  selector: Selector
+  /** False while the forecast candidate is out of reach: it is then not even solved. */
+  isContested: boolean
+}
+
+function learn(c: LearnContext, past: RouterHistory): Knowledge {
+  const { history } = past
+  const { margin } = c.settings.selector
+  const ratio = backtestRatio(c, past)
+  const fixed = fixedPlan(c, history, history.length)
+  return {
+    fixed,
+    extremes: worstDemands(c, fixed, history, history.length, c.settings.extremes.count),
+    recent: newestDemands(c, history, history.length),
+    selector: createSelector(
+      ratio !== undefined && ratio < 1 - margin ? 'forecast' : 'static',
+      c.settings.selector,
+    ),
+    isContested: ratio === undefined || ratio < 1 + margin,
+  }
+}
+
+/** A plan with what it and the standing one cost over the scenarios (0 where there are none). */
+function assess(
   goal: Goal,
   splits: Float64Array,
-  history: readonly Float64Array[],
-  to: number,
-  count: number,
-): number[] {
-  const losses = history.slice(0, to).map((demand) => goal.loss(splits, demand))
-  return losses
-    .map((_, i) => i)
-    .sort((a, b) => losses[b]! - losses[a]! || a - b)
-    .slice(0, count)
+  candidate: RoutePlan['candidate'],
+  standing: Float64Array,
+  scenarios: readonly Scenario[],
+): RoutePlan {
+  const cost = (plan: Float64Array) => (scenarios.length === 0 ? 0 : goal.expected(plan, scenarios))
+  return { splits, candidate, costNow: cost(standing), costAfter: cost(splits) }
+}
+
+/** What to do when the solver is late: the greedy plan for the mean demand, if it is better than standing still. */
+function fallback(
+  network: Network,
+  goal: Goal,
+  standing: Float64Array,
+  scenarios: readonly Scenario[],
+): RoutePlan {
+  const demands = scenarios.map((s) => s.demand)
+  const greedy = greedySplits(network, meanDemand(demands, 0, demands.length))
+  const plan = assess(goal, greedy, 'greedy', standing, scenarios)
+  return plan.costAfter < plan.costNow ? plan : assess(goal, standing, 'standing', standing, scenarios)
 }
 
 /** See {@link Router}. */
@@ -99,148 +121,69 @@ export function createRouter(
   solver: LinearSolver,
   settings: RouterSettings = ROUTER_SETTINGS,
 ): Router {
-  let fixed: Float64Array = shortestSplits(network)
-  let extremes: Float64Array[] = []
-  let recent: Float64Array[] = []
-  let selector: Selector = createSelector('static', settings.selector)
-  let contested = true
+  const context: LearnContext = { network, goal, solver, settings }
+  let known: Knowledge = {
+    fixed: shortestSplits(network),
+    extremes: [],
+    recent: [],
+    selector: createSelector('static', settings.selector),
+    isContested: true,
+  }
   const proposals = new Map<number, Map<Candidate, Float64Array>>()
 
-  const solve = (scenarios: readonly Scenario[], standing: Float64Array) => {
-    const plan = solveRounds(solver, goal.problem(scenarios, standing))
-    if (plan === undefined)
-      throw new ForestallError('SOLVER_FAILED', `plan for ${scenarios.length} scenarios`)
-    return plan.splits
-  }
-  /** Plans of disjoint past demands, averaged: less tied to the demands that happened to be in. */
-  const fixedPlan = (history: readonly Float64Array[], to: number) => {
-    const { perBag, bags } = settings.fixed
-    const rows = spreadRows(Math.min(12, to - 1), to, Math.min(perBag * bags, to - Math.min(12, to - 1)))
-    const used = Math.max(1, Math.min(bags, Math.floor(rows.length / 200)))
-    const sum = new Float64Array(network.paths)
-    for (let b = 0; b < used; b++) {
-      const bag = rows.filter((_, j) => j % used === b).map((i) => goal.scenario(history[i]!, 1))
-      for (const [p, share] of solve(bag, shortestSplits(network)).entries()) sum[p] = sum[p]! + share / used
-    }
-    return sum
-  }
-  /** Drawn scenarios, the newest demands and the worst of the past, weighted. */
-  const mixture = (
-    drawn: readonly Float64Array[],
-    newest: readonly Float64Array[],
-    worst: readonly Float64Array[],
-  ) => {
-    const recentWeight = newest.length > 0 ? settings.recent.weight : 0
-    const worstWeight = worst.length > 0 ? settings.extremes.weight : 0
-    const all: Scenario[] = []
-    const add = (demands: readonly Float64Array[], weight: number) => {
-      for (const demand of demands) all.push(goal.scenario(demand, weight / demands.length))
-    }
-    add(drawn, 1 - recentWeight - worstWeight)
-    add(newest, recentWeight)
-    add(worst, worstWeight)
-    return all
-  }
-  const newestOf = (history: readonly Float64Array[], known: number) =>
-    history.slice(Math.max(0, known - settings.recent.count), known)
-
-  /** Mean loss of both candidates on rows that neither has seen; the better one leads. */
-  const compare = ({ history, backtest, backtestFrom, lag }: RouterHistory) => {
-    if (backtest === undefined || backtestFrom === undefined) return
-    const plan = fixedPlan(history, backtestFrom)
-    const worst = worstRows(goal, plan, history, backtestFrom, settings.extremes.count).map(
-      (i) => history[i]!,
-    )
-    const trial = createSelector('static', { ...settings.selector, memory: settings.backtestRows })
-    for (const row of spreadRows(
-      backtestFrom,
-      history.length,
-      Math.min(settings.backtestRows, history.length - backtestFrom),
-    )) {
-      const scenarios = mixture(backtest(row), newestOf(history, row - lag + 1), worst)
-      trial.note('static', goal.loss(plan, history[row]!))
-      trial.note('forecast', goal.loss(solve(scenarios, plan), history[row]!))
-    }
-    trial.settle()
-    selector = createSelector(trial.leader(), settings.selector)
-    // Out of reach: not even tried until the next learning.
-    contested = trial.loss('forecast') < trial.loss('static') * (1 + settings.selector.margin)
-  }
-  const assess = (
-    splits: Float64Array,
-    candidate: RoutePlan['candidate'],
-    request: RouteRequest,
-    scenarios: readonly Scenario[],
-  ) => ({
-    splits,
-    candidate,
-    costNow: goal.expected(request.standing, scenarios),
-    costAfter: goal.expected(splits, scenarios),
-  })
+  const isAsked = (request: RouteRequest) => request.scenarios.length > 0 && known.isContested
+  /** Draws are used, and paid for, only where the forecast candidate competes. */
   const scenariosFor = (request: RouteRequest) => {
-    const drawn = request.scenarios.length > 0 ? request.scenarios : recent
-    return mixture(drawn, recent, extremes)
+    const { recent, extremes } = known
+    return mixture(
+      context,
+      isAsked(request) || recent.length === 0 ? request.scenarios : recent,
+      recent,
+      extremes,
+    )
   }
-  /** Whether the forecast candidate is worth its time for this request. */
-  const forecasts = (request: RouteRequest) => request.scenarios.length > 0 && contested
-  /** Notes both proposals and picks the leader's; undefined = the solver was late. */
+  /** Notes the proposals and picks the leader's; asked for a forecast plan and without one = the solver was late. */
   const finish = (
     request: RouteRequest,
     scenarios: readonly Scenario[],
-    forecast: Float64Array | undefined,
+    forecast?: Float64Array,
   ): RoutePlan => {
-    const made = new Map<Candidate, Float64Array>([['static', fixed]])
+    const { standing, target } = request
+    const made = new Map<Candidate, Float64Array>([['static', known.fixed]])
     if (forecast !== undefined) made.set('forecast', forecast)
-    proposals.set(request.target, made)
-    if (selector.leader() === 'forecast' && forecast === undefined) return fallback(request, scenarios)
-    const leader = selector.leader() as Candidate
-    return assess(made.get(leader)!, leader, request, scenarios)
-  }
-  const fallback = (request: RouteRequest, scenarios: readonly Scenario[]): RoutePlan => {
-    const greedy = greedySplits(
-      network,
-      meanDemand(
-        scenarios.map((s) => s.demand),
-        0,
-        scenarios.length,
-      ),
-    )
-    const plan = assess(greedy, 'greedy', request, scenarios)
-    return plan.costAfter < plan.costNow ? plan : assess(request.standing, 'standing', request, scenarios)
+    proposals.set(target, made)
+    if (known.selector.leader() === 'static' || !isAsked(request))
+      return assess(goal, known.fixed, 'static', standing, scenarios)
+    if (forecast === undefined) return fallback(network, goal, standing, scenarios)
+    return assess(goal, forecast, 'forecast', standing, scenarios)
   }
   return {
     learn: (past) => {
-      const { history } = past
-      compare(past)
-      fixed = fixedPlan(history, history.length)
-      extremes =
-        settings.extremes.count === 0
-          ? []
-          : worstRows(goal, fixed, history, history.length, settings.extremes.count).map((i) => history[i]!)
-      recent = newestOf(history, history.length)
+      known = learn(context, past)
     },
     observe: (target, demand) => {
+      const losses = new Map<string, number>()
       for (const [candidate, splits] of proposals.get(target) ?? [])
-        selector.note(candidate, goal.loss(splits, demand))
-      selector.settle()
-      for (const key of [...proposals.keys()]) if (key <= target) proposals.delete(key)
-      recent = [...recent, demand].slice(-settings.recent.count)
+        losses.set(candidate, goal.loss(splits, demand))
+      if (losses.size > 0) known.selector.note(losses)
+      for (const key of proposals.keys()) if (key <= target) proposals.delete(key)
+      known.recent = [...known.recent, demand].slice(-settings.recent.count)
     },
     plan: (request, deadlineMs = Infinity) => {
       const scenarios = scenariosFor(request)
-      if (!forecasts(request)) return finish(request, scenarios, undefined)
+      if (!isAsked(request)) return finish(request, scenarios)
       const plan = solveRounds(solver, goal.problem(scenarios, request.standing), deadlineMs)
       return finish(request, scenarios, plan?.splits)
     },
     planRemotely: async (remote, request, deadlineMs) => {
       const scenarios = scenariosFor(request)
-      if (!forecasts(request)) return finish(request, scenarios, undefined)
+      if (!isAsked(request)) return finish(request, scenarios)
       const plan = await solveRoundsRemotely(remote, goal.problem(scenarios, request.standing), deadlineMs)
       return finish(request, scenarios, plan?.splits)
     },
     status: () => ({
-      leader: selector.leader() as Candidate,
-      losses: { static: selector.loss('static'), forecast: selector.loss('forecast') },
+      leader: known.selector.leader() as Candidate,
+      losses: { static: known.selector.loss('static'), forecast: known.selector.loss('forecast') },
     }),
   }
 }

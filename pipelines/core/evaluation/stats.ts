@@ -13,7 +13,7 @@ export function mean(values: ArrayLike<number>): number {
 
 /** A sorted copy, ascending. */
 export function sorted(values: ArrayLike<number>): Float64Array {
-  return Float64Array.from(values as ArrayLike<number>).sort()
+  return Float64Array.from(values).sort()
 }
 
 /** Value at which `share` of the weight lies at or below; `values` need not be sorted. */
