@@ -53,6 +53,8 @@ export interface TrafficConfig {
   /** How long the solver may take, ms; then the greedy plan or the standing one is used. */
   readonly solverDeadlineMs: number
   readonly mode: 'dry_run' | 'apply'
+  /** What decisions are dated by: the wall clock (live), or the windows they rest on (replays of the past). */
+  readonly time: 'wall' | 'event'
   /** '' live; decisions of a replay carry its id. */
   readonly replayId: string
   readonly seed: number
@@ -85,6 +87,7 @@ export const DEFAULT_TRAFFIC_CONFIG: Omit<TrafficConfig, 'network'> = {
   historyWindows: 2016,
   solverDeadlineMs: 100,
   mode: 'apply',
+  time: 'wall',
   replayId: '',
   seed: 1,
 }

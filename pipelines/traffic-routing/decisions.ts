@@ -74,7 +74,7 @@ class DecisionProcessor implements RoundProcessor {
     this.#policy.observed(demand)
     if (round.replayed) return
     const risks = new Map(rows<Risk>('risks').map((risk) => [risk.entity, risk]))
-    const nowMs = this.#config.replayId === '' ? this.#deps.clock.nowMs() : round.timeMs
+    const nowMs = this.#config.time === 'wall' ? this.#deps.clock.nowMs() : round.timeMs
     const turn: Turn = { round, out, nowMs, risks }
     const scenarios = rows<Scenario>('scenarios').filter((s) => s.metric === DEMAND)
     this.#decideShards(turn)

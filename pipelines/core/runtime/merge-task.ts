@@ -59,6 +59,10 @@ export class MergeTask implements Task {
     return this.#urgent
   }
 
+  get watermarkMs(): number {
+    return this.#closedThroughMs
+  }
+
   get bytes(): number {
     return this.#store.bytes
   }

@@ -117,6 +117,10 @@ export class RoundTask implements Task {
     return this.#urgent
   }
 
+  get watermarkMs(): number {
+    return this.#watermarkMs
+  }
+
   get bytes(): number {
     return 0
   }

@@ -66,6 +66,10 @@ export class SourceTask implements Task {
     return this.#urgent
   }
 
+  get watermarkMs(): number {
+    return this.#eventTimeMs
+  }
+
   get bytes(): number {
     return this.#sinks.reduce((total, sink) => total + sink.store.bytes, 0)
   }

@@ -67,6 +67,8 @@ export interface Task {
   readonly urgent: boolean
   /** Writes what belongs to the commit (ledger) and returns the offsets to commit; empty if nothing changed. */
   prepareCommit(nowMs: number): OffsetToCommit[]
+  /** Event time up to which it has acted, ms since 1970; -Infinity before the first, END_OF_INPUT_MS after a bounded input. */
+  readonly watermarkMs: number
   /** Bytes of state held. */
   readonly bytes: number
 }

@@ -42,8 +42,8 @@ export interface Worker {
   /** Commits what is done, leaves the group and closes. Safe to call twice. */
   stop(): Promise<void>
   readonly counters: Counters
-  /** Ids of the tasks it holds now. */
-  tasks(): string[]
+  /** The tasks it holds now, and the event time up to which each has acted. */
+  tasks(): { readonly id: string; readonly watermarkMs: number }[]
   /** Bytes of window state held. */
   bytes(): number
 }
@@ -86,8 +86,8 @@ class GroupWorker implements Worker {
     })
   }
 
-  tasks(): string[] {
-    return this.#tasks.map((task) => task.id)
+  tasks(): { readonly id: string; readonly watermarkMs: number }[] {
+    return this.#tasks.map(({ id, watermarkMs }) => ({ id, watermarkMs }))
   }
 
   bytes(): number {
