@@ -114,8 +114,12 @@ export async function findReplay(found: Connections, name: string): Promise<stri
 }
 
 /** A broker for one command. */
-export async function openBroker(found: Connections, clientId: string): Promise<Broker> {
-  return createBroker({ ...(await found.kafka()), clientId, retryForMs: PATIENCE_MS })
+export async function openBroker(
+  found: Connections,
+  clientId: string,
+  retryForMs = PATIENCE_MS,
+): Promise<Broker> {
+  return createBroker({ ...(await found.kafka()), clientId, retryForMs })
 }
 
 /** A codec on the registry that belongs to the broker. */

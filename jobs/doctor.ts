@@ -39,20 +39,34 @@ interface Finding {
 const run = promisify(execFile)
 const GIB = 2 ** 30
 const PROGRAM_TIMEOUT_MS = 20_000
+/** How long a part may take to answer. */
+const REACH_MS = 3000
+const CURES = {
+  kafka: 'Check KAFKA_BROKERS, KAFKA_TLS and KAFKA_SASL_*, and that this machine reaches the brokers.',
+  clickhouse: 'Check CLICKHOUSE_URL, CLICKHOUSE_USER and CLICKHOUSE_PASSWORD.',
+  registry: 'Check SCHEMA_REGISTRY_URL, SCHEMA_REGISTRY_USER and SCHEMA_REGISTRY_PASSWORD.',
+} as const
 const NODE_MAJOR = 24
 const JAVA_MAJOR = 17
+
+/** Why something failed; `fetch` says it only in its cause. */
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message
+}
 
 async function check(
   name: string,
   required: boolean,
   find: () => Promise<Finding> | Finding,
+  cureIfThrown = '',
 ): Promise<Check> {
   try {
     const { ok, detail, cure = '' } = await find()
     return { name, ok, required, detail, cure: ok ? '' : cure }
   } catch (error) {
-    const detail = error instanceof Error ? error.message : String(error)
-    return { name, ok: false, required, detail, cure: error instanceof ForestallError ? error.cure : '' }
+    const cure = cureIfThrown === '' && error instanceof ForestallError ? error.cure : cureIfThrown
+    return { name, ok: false, required, detail: reasonOf(error), cure }
   }
 }
 
@@ -144,27 +158,26 @@ function externals(dataDir: string, parts: ExternalParts): Promise<Check>[] {
   const found = findConnections(dataDir)
   const checks: Promise<Check>[] = []
   if (parts.kafka !== undefined) {
-    checks.push(check('Kafka (KAFKA_BROKERS)', true, () => kafka(found, parts)))
+    checks.push(check('Kafka (KAFKA_BROKERS)', true, () => kafka(found, parts), CURES.kafka))
   }
   if (parts.clickhouse !== undefined) {
-    checks.push(check('ClickHouse (CLICKHOUSE_URL)', true, () => clickhouse(found)))
+    checks.push(check('ClickHouse (CLICKHOUSE_URL)', true, () => clickhouse(found), CURES.clickhouse))
   }
   if (parts.registry !== undefined) {
     const { url } = parts.registry
-    checks.push(check('Schema registry (SCHEMA_REGISTRY_URL)', true, () => registry(parts, url)))
+    checks.push(
+      check('Schema registry (SCHEMA_REGISTRY_URL)', true, () => registry(parts, url), CURES.registry),
+    )
   }
   return checks
 }
 
 async function kafka(found: ReturnType<typeof findConnections>, parts: ExternalParts): Promise<Finding> {
-  const broker = await openBroker(found, 'forestall-doctor')
+  const broker = await openBroker(found, 'forestall-doctor', REACH_MS)
   const where = parts.kafka?.bootstrapBrokers.join(',') ?? ''
   try {
     const topics = await broker.admin().listTopics()
     return { ok: true, detail: `${where} answers, ${topics.length} topics` }
-  } catch (error) {
-    const why = error instanceof Error ? error.message : String(error)
-    return { ok: false, detail: `${where}: ${why}`, cure: 'Check KAFKA_BROKERS, KAFKA_TLS and KAFKA_SASL_*.' }
   } finally {
     await broker.close()
   }
@@ -190,12 +203,12 @@ async function registry(parts: ExternalParts, url: string): Promise<Finding> {
   const token = Buffer.from(`${user ?? ''}:${password ?? ''}`).toString('base64')
   const answer = await fetch(`${url}/subjects`, {
     headers: user === undefined ? {} : { authorization: `Basic ${token}` },
-    signal: AbortSignal.timeout(PROGRAM_TIMEOUT_MS),
+    signal: AbortSignal.timeout(REACH_MS),
   })
   const subjects: unknown = answer.ok ? await answer.json() : null
   const ok = Array.isArray(subjects)
   const detail = ok ? `${url} answers, ${subjects.length} subjects` : `${url} answers status ${answer.status}`
-  return { ok, detail, cure: 'Check SCHEMA_REGISTRY_URL, SCHEMA_REGISTRY_USER and SCHEMA_REGISTRY_PASSWORD.' }
+  return { ok, detail, cure: CURES.registry }
 }
 
 /** Looks at everything. A part that the environment names makes what embeds it unnecessary. */
