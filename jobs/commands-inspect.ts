@@ -3,6 +3,7 @@ import type { Command } from 'commander'
 import { ForestallError } from '#core/ports'
 import { integerBetween, parseDuration, parseName, parseSince } from './args.ts'
 import { dataDirOption, type Finish } from './commands-run.ts'
+import type { BridgeArgs } from './bridge.ts'
 import type { DlqListArgs, DlqReplayArgs } from './dlq.ts'
 import type { DoctorArgs } from './doctor.ts'
 import type { ExplainArgs } from './explain.ts'
@@ -110,8 +111,37 @@ Examples:
     })
 }
 
+function addBridge(program: Command, finish: Finish): void {
+  program
+    .command('bridge')
+    .description('turn the topic of a goflow2 collector into telemetry.flows, each message exactly once')
+    .requiredOption('--from <topic>', 'topic that goflow2 writes to (protobuf or JSON)')
+    .option(
+      '--map <file>',
+      'JSON: {"regions": [{"prefix": "10.0.0.0/8", "region": "eu"}], "elsewhere": "internet", …}',
+    )
+    .option('--slot <name>', 'stable name of this process among those of the same topic', parseName, '0')
+    .option('--for <duration>', 'stop after this time', parseDuration)
+    .addOption(dataDirOption())
+    .addHelpText(
+      'after',
+      `
+Messages that cannot be flows go to dlq.<topic>, with their bytes and the reason.
+
+Examples:
+  $ npm run forestall -- bridge --from flows --map regions.json
+  $ npm run forestall -- bridge --from flows --map regions.json --slot b`,
+    )
+    .action(async (_: unknown, command: Command) => {
+      const { map: mapFile, for: forMs = null, ...rest } = command.optsWithGlobals()
+      const { runBridge } = await import('./bridge.ts')
+      finish(await runBridge({ ...rest, mapFile, forMs } as unknown as BridgeArgs))
+    })
+}
+
 /** Commands for looking and following. */
 export function addInspectionCommands(program: Command, finish: Finish): void {
+  addBridge(program, finish)
   addFollow(program, finish)
   addExplain(program, finish)
   addDoctor(program, finish)

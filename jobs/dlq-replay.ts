@@ -32,6 +32,9 @@ export interface ReplayCounts {
 /** A transaction is committed at this size: well below what a broker and this process hold with ease. */
 const COMMIT_BYTES = 4 * 2 ** 20
 
+/** Adapters keep at most this much of a value: one so long may be only the beginning. */
+const KEPT_BYTES = 900_000
+
 const markOf = (letter: DeadLetter, topic: string): string => `${topic}:${letter.partition}:${letter.offset}`
 
 async function readAll(
@@ -114,8 +117,8 @@ function reasonToSkip(
   if (before.has(mark)) return 'replayed before'
   if (now.has(mark)) return 'refused twice'
   if (letter.reason_code === 'RECORD_LATE' && !plan.includeLate) return 'late'
-  // Only the beginning of its value was kept.
-  if (letter.reason_code === 'RECORD_TOO_LARGE') return 'not whole'
+  const isCut = letter.reason_code === 'RECORD_TOO_LARGE' || (letter.value?.length ?? 0) >= KEPT_BYTES
+  if (isCut) return 'not whole'
   return null
 }
 

@@ -11,11 +11,11 @@ import {
   ForestallError,
   systemClock,
 } from '#core/ports'
-import { stopOnSignals } from '#infra/local'
 import { type CommonArgs, replayPrefix } from './args.ts'
 import { findConnections, findReplay, openBroker, openCodec } from './connect.ts'
-import { errorLines, type ExitCode, reportError } from './errors-exit.ts'
+import { errorLines, type ExitCode } from './errors-exit.ts'
 import { haproxyTarget, routeTableTarget, type Target } from './follow-targets.ts'
+import { signalled } from './signals.ts'
 
 /** `forestall follow`. */
 export interface FollowArgs extends CommonArgs {
@@ -149,17 +149,19 @@ export async function runFollow(asked: FollowArgs): Promise<ExitCode> {
   const broker = await openBroker(found, `forestall-follow-${args.target}`)
   // Nothing else keeps the process alive while Kafka is away.
   const alive = setInterval(() => {}, 2 ** 30)
+  const signals = signalled()
   let running: Running | null = null
   const stop = async (): Promise<void> => {
     clearInterval(alive)
+    signals.release()
     await running?.stop()
     await broker.close()
   }
   try {
     running =
       args.target === 'print' ? startPrinter(args, broker, codec) : await startFollowing(args, broker, codec)
-    stopOnSignals(stop, (error) => reportError(error, args.verbose))
-    await (args.forMs === null ? new Promise<never>(() => {}) : delay(args.forMs))
+    const over = args.forMs === null ? [] : [delay(args.forMs)]
+    await Promise.race([signals.stopped, ...over])
   } finally {
     await stop()
   }
