@@ -23,7 +23,7 @@ export interface TestDriverOptions {
 }
 
 /**
- * Runs a topology without a broker: records go into logs in memory, `run` lets the tasks work until nothing is left,
+ * Runs topologies, one or several that feed each other, without a broker: records go into logs in memory, `run` lets the tasks work until nothing is left,
  * `commit` makes it stand, and `crash` throws away what was not committed and restores all tasks as after a kill.
  */
 export interface TestDriver {
@@ -54,12 +54,15 @@ export interface TestDriver {
   marks(topic: string): number
 }
 
-/** Makes a driver; the tasks of all partitions are there from the start. */
+/**
+ * Makes a driver; the tasks of all partitions are there from the start. Several topologies have positions of their own
+ * (a consumer group each) over the same logs, and commit together.
+ */
 export async function createTestDriver(
-  topology: Topology,
+  topologies: Topology | readonly Topology[],
   options: TestDriverOptions = {},
 ): Promise<TestDriver> {
-  const driver = new MemoryDriver(topology, options)
+  const driver = new MemoryDriver('name' in topologies ? [topologies] : topologies, options)
   await driver.prepare()
   return driver
 }
@@ -68,35 +71,34 @@ class MemoryDriver implements TestDriver {
   readonly codec = createCodec(createMemoryRegistry())
   readonly clock: ManualClock
   counters = createCounters()
-  readonly #topology: Topology
+  readonly #topologies: readonly Topology[]
   readonly #options: TestDriverOptions
   readonly #partitions = new Map<string, number>()
   readonly #logs = new Map<string, LogRecord[]>()
   readonly #committed = new Map<string, { offset: number; metadata: string }>()
   #uncommitted: { key: string; record: LogRecord }[] = []
   #tasks: Task[] = []
+  /** The group that a task's positions belong to. */
+  #groups = new Map<Task, string>()
   #positions = new Map<Task, Map<string, number>>()
 
-  constructor(topology: Topology, options: TestDriverOptions) {
-    this.#topology = topology
+  constructor(topologies: readonly Topology[], options: TestDriverOptions) {
+    this.#topologies = topologies
     this.#options = options
     this.clock = options.clock ?? manualClock()
   }
 
   async prepare(): Promise<void> {
-    const { sources, windows, rounds } = this.#topology
-    const records = [
+    const records = this.#topologies.flatMap(({ sources, windows, rounds }) => [
       ...Object.values(sources),
       ...Object.values(windows).map((w) => w.to),
       ...Object.values(rounds).flatMap((r) => [...Object.values(r.inputs), ...Object.values(r.outputs)]),
-    ]
+    ])
     for (const { topic } of records) this.#partitions.set(topic, this.#options.partitions?.[topic] ?? 1)
-    for (const { name, partitions } of internalTopics(
-      this.#topology,
-      (topic) => this.#partitions.get(topic) ?? 1,
-    )) {
-      this.#partitions.set(name, partitions)
-    }
+    const internal = this.#topologies.flatMap((topology) =>
+      internalTopics(topology, (topic) => this.#partitions.get(topic) ?? 1),
+    )
+    for (const { name, partitions } of internal) this.#partitions.set(name, partitions)
     const letters = records.map(({ topic }) => ({
       topic: deadLetterTopic(topic),
       record: 'DeadLetter' as const,
@@ -160,11 +162,16 @@ class MemoryDriver implements TestDriver {
     return true
   }
 
+  #groupKey(task: Task, topic: string, partition: number): string {
+    return `${this.#groups.get(task)}/${partitionKey(topic, partition)}`
+  }
+
   /** True if records became visible. */
   #commit(): boolean {
-    const offsets: OffsetToCommit[] = this.#tasks.flatMap((task) => task.prepareCommit(this.clock.nowMs()))
-    for (const { topic, partition, offset, metadata } of offsets) {
-      this.#committed.set(partitionKey(topic, partition), { offset, metadata })
+    for (const task of this.#tasks) {
+      const offsets: OffsetToCommit[] = task.prepareCommit(this.clock.nowMs())
+      for (const { topic, partition, offset, metadata } of offsets)
+        this.#committed.set(this.#groupKey(task, topic, partition), { offset, metadata })
     }
     for (const { key, record } of this.#uncommitted) this.#log(key).push(record)
     const appended = this.#uncommitted.length > 0
@@ -178,19 +185,26 @@ class MemoryDriver implements TestDriver {
 
   async crash(): Promise<void> {
     this.#uncommitted = []
-    const assigned = inputTopics(this.#topology).flatMap((topic) =>
-      Array.from({ length: this.#partitions.get(topic) ?? 1 }, (_, partition) => ({ topic, partition })),
-    )
     const context = this.#context()
-    this.#tasks = createTasks(this.#topology, assigned, context, async (topic, partition) =>
-      this.#snapshot(topic, partition),
-    )
+    this.#groups = new Map()
+    for (const topology of this.#topologies) {
+      const assigned = inputTopics(topology).flatMap((topic) =>
+        Array.from({ length: this.#partitions.get(topic) ?? 1 }, (_, partition) => ({ topic, partition })),
+      )
+      const snapshots = async (topic: string, partition: number) => this.#snapshot(topic, partition)
+      for (const task of createTasks(topology, assigned, context, snapshots))
+        this.#groups.set(task, topology.name)
+    }
+    this.#tasks = [...this.#groups.keys()]
     this.#positions = new Map()
     for (const task of this.#tasks) {
       const starts = new Map<string, TaskStart>()
       for (const { topic, partition } of task.inputs) {
         const key = partitionKey(topic, partition)
-        const committed = this.#committed.get(key) ?? { offset: -1, metadata: '' }
+        const committed = this.#committed.get(this.#groupKey(task, topic, partition)) ?? {
+          offset: -1,
+          metadata: '',
+        }
         starts.set(key, { committed: { topic, partition, ...committed }, earliest: 0 })
       }
       this.#positions.set(task, new Map(await task.restore(starts)))
