@@ -6,6 +6,8 @@ import type { DemoStream } from './scenario.ts'
 export interface FlowTable {
   /** Writes the identity of one flow of a stream; `random` (32 bits) picks it, by Zipf's law. */
   fill(flow: Flow, stream: number, random: number): void
+  /** Every flow of a stream: where it lies on the ring, and its share of the records, 0..1. */
+  each(stream: number, visit: (hash32: number, share: number) => void): void
 }
 
 const FLOWS = 512
@@ -57,6 +59,10 @@ export function createFlowTable(seed: number, streams: readonly DemoStream[]): F
     }
   }
   return {
+    each(k, visit) {
+      for (let f = 0; f < FLOWS; f++)
+        visit(hash[k * FLOWS + f]!, cumulative[f]! - (f === 0 ? 0 : cumulative[f - 1]!))
+    },
     fill(flow, k, random) {
       const stream = streams[k]!
       const at = k * FLOWS + rankOf(cumulative, (random >>> 0) / 2 ** 32)

@@ -32,6 +32,8 @@ export interface ReplayOptions {
   /** Event times to replay. */
   readonly fromMs?: number
   readonly toMs?: number
+  /** Where to keep the account; a new one by default. */
+  readonly truth?: Truth
   readonly timers?: Timers
   /** Ends the replay early; end marks are written all the same. */
   readonly signal?: AbortSignal
@@ -66,7 +68,7 @@ export async function replayFolder(options: ReplayOptions): Promise<ReplayTotals
     throw new ForestallError('CONFIG_INVALID', `speed = ${speed}`, {
       cure: 'Give a number above 0, or max.',
     })
-  const truth = createTruth(windowMs)
+  const truth = options.truth ?? createTruth(windowMs)
   const { broker, codec, topicPrefix } = options
   const writer = await createTelemetryWriter({ broker, codec, topicPrefix, truth, random: mulberry32(1) })
   const pace = createPace(options, writer)
