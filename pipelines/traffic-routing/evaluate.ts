@@ -1,11 +1,12 @@
 import type { EvaluationReport, Metrics, ReportTable, Target } from '#core/evaluation'
 import type { LinearSolver } from '#core/ports'
-import { type Checks, checkFacts, checkMlu, checkOverload } from './evaluate-checks.ts'
+import { type Checks, checkFacts, checkMlu, checkOverload, isDeveloperData } from './evaluate-checks.ts'
 import { loadCases, type TrafficCase } from './evaluate-data.ts'
 import { evaluateMlu, mluContext } from './evaluate-mlu.ts'
 import type { NamedPlan } from './evaluate-mlu-plans.ts'
 import { ourMluPlan, ourOverloadPlan } from './evaluate-ours.ts'
 import { evaluateOverload, overloadCase } from './evaluate-overload.ts'
+import { evaluateShards } from './evaluate-shards.ts'
 import { mluTargets, OURS, OURS_FIFTH, OURS_HALF, OURS_QUARTER, overloadTargets } from './evaluate-targets.ts'
 import { MEAN } from './lp-scenario.ts'
 import type { PlanContext } from './plans.ts'
@@ -51,9 +52,10 @@ function overloadSplits(data: TrafficCase): (readonly [string, number, number, n
 /** Our plans, made only when their turn comes (the solver's path through the golden rows must not change). */
 function* ourMluPlans(context: PlanContext, isPod: boolean): Generator<NamedPlan> {
   yield ourMluPlan(context, OURS, MEAN)
-  if (isPod) yield ourMluPlan(context, OURS_FIFTH, { tail: 0.2, level: 0.95 })
+  if (!isPod) return
+  yield ourMluPlan(context, OURS_FIFTH, { tail: 0.2, level: 0.95 })
   yield ourMluPlan(context, OURS_QUARTER, { tail: 0.25, level: 0.95 })
-  if (isPod) yield ourMluPlan(context, OURS_HALF, { tail: 0.5, level: 0.95 })
+  yield ourMluPlan(context, OURS_HALF, { tail: 0.5, level: 0.95 })
 }
 
 interface Collected {
@@ -91,6 +93,16 @@ function evaluateOverloads(data: TrafficCase, options: TrafficEvaluation, out: C
   }
 }
 
+/** Part 3; its page values hold for the developer data only. */
+function evaluateSharding(data: TrafficCase, { solver, log }: TrafficEvaluation, out: Collected): void {
+  const { network, demands, train, daily } = data
+  const name = isDeveloperData(data) ? data.name : `${data.name} (other data)`
+  const result = evaluateShards({ name, network, demands, trainCount: train, daily, solver, progress: log })
+  out.tables.push({ name: 'shards', table: result.table })
+  out.targets.push(...result.targets)
+  Object.assign(out.checks, result.checks)
+}
+
 /** Plans of all tables: with several tables as `<table>: <plan>`, and the first table's also by their bare names. */
 function collectPlans(tables: Collected['tables']): Record<string, Metrics> {
   const plans: Record<string, Metrics> = {}
@@ -102,7 +114,7 @@ function collectPlans(tables: Collected['tables']): Record<string, Metrics> {
 }
 
 /**
- * Parts 1 and 2 of the evaluation protocol on a folder: every baseline, ours, targets and check values. Throws
+ * The evaluation protocol on a folder (parts 1 to 3; pods have part 1 only): every baseline, ours, targets and check values. Throws
  * ForestallError CONFIG_INVALID for a folder that holds nothing of the expected form.
  */
 export function evaluateTraffic(options: TrafficEvaluation): TrafficEvaluationResult {
@@ -110,7 +122,9 @@ export function evaluateTraffic(options: TrafficEvaluation): TrafficEvaluationRe
   const out: Collected = { tables: [], targets: [], checks: {} }
   for (const data of cases) {
     evaluateUtilisation(data, options, out)
-    if (data.daily > 0) evaluateOverloads(data, options, out)
+    if (data.daily === 0) continue
+    evaluateOverloads(data, options, out)
+    if (options.quick !== true) evaluateSharding(data, options, out)
   }
   const report: EvaluationReport = {
     subsystem: 'traffic-routing',

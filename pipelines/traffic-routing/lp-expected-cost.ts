@@ -25,6 +25,8 @@ export interface ExpectedCostPlan {
 }
 
 const TOLERANCE = 1e-7
+/** Loads this close below a threshold are added with those above it: fewer rounds. */
+const SLACK = 0.02
 const MAX_ROUNDS = 40
 
 /** Mean share of every pair in the traffic of the scenarios: the weight of its latency and of its churn. */
@@ -173,7 +175,7 @@ function* expectedCostRounds(build: Build): Generator<LinearRows | null, Expecte
   let splits: Float64Array = standing.slice()
   let rounds = 0
   for (; rounds < MAX_ROUNDS; rounds++) {
-    const cuts = missingCuts(build, splits, rounds === 0 ? 0.1 : 0, seen)
+    const cuts = missingCuts(build, splits, SLACK, seen)
     if (cuts.length === 0 && rounds > 0) break
     const { x } = yield cuts.length > 0 ? cutRows(build, onLink, cuts, base) : null
     splits = Float64Array.from(standing, (f, p) => f + x[p]! - x[network.paths + p]!)

@@ -4,16 +4,17 @@ import { type MluProgram } from './lp-mlu.ts'
 import { type Scenario } from './lp-scenario.ts'
 import { maxUtilisation, type Network } from './network.ts'
 
-/** Per pair, a statistic over the rows from..to-1. */
+/** Per pair, a statistic over the rows from..to-1 (those that exist). */
 export function perPair(
   demands: readonly Float64Array[],
   from: number,
   to: number,
   statistic: (column: Float64Array) => number,
 ): Float64Array {
-  const column = new Float64Array(to - from)
-  return demands[from]!.map((_, k) => {
-    for (let i = from; i < to; i++) column[i - from] = demands[i]![k]!
+  const first = Math.max(0, from)
+  const column = new Float64Array(to - first)
+  return demands[first]!.map((_, k) => {
+    for (let i = first; i < to; i++) column[i - first] = demands[i]![k]!
     return statistic(column)
   })
 }

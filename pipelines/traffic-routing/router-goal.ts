@@ -21,6 +21,9 @@ export interface Goal {
   expected(splits: Float64Array, scenarios: readonly Scenario[]): number
 }
 
+/** Stands in for the optimum of a demand without any traffic: every plan then loses 0 on it. */
+const IDLE_OPTIMUM = 1
+
 /** Mean (and tail) of the maximum link utilisation against each demand's own optimum; change is free. */
 export function utilisationGoal(
   network: Network,
@@ -32,7 +35,7 @@ export function utilisationGoal(
   const known = new WeakMap<Float64Array, number>()
   const optimum = (demand: Float64Array) => {
     let value = known.get(demand)
-    if (value === undefined) known.set(demand, (value = mlu.optimum(demand)))
+    if (value === undefined) known.set(demand, (value = mlu.optimum(demand) || IDLE_OPTIMUM))
     return value
   }
   const loss = (splits: Float64Array, demand: Float64Array) =>
