@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyReply } from 'fastify'
 import { ForestallError, isError } from '#core/ports'
 
 /**
@@ -46,6 +46,12 @@ function statusOf(error: ForestallError): number {
 /** What fastify itself refuses (a header too large, a path that cannot be decoded). */
 const isRefusedRequest = (error: Error & { statusCode?: number }): boolean =>
   error.statusCode !== undefined && error.statusCode >= 400 && error.statusCode < 500
+
+/** What fastify refuses before any hook has run (an address that cannot be decoded), in the same shape. */
+export function answerFrameworkError(error: Error, reply: FastifyReply): void {
+  const { code, message, cure } = new ForestallError('REQUEST_INVALID', error.message)
+  reply.headers(HEADERS).status(400).send({ code, message, cure })
+}
 
 /**
  * Headers on every answer, the check of the Host header, and errors as JSON `{code, message, cure}`. An error

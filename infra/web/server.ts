@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net'
 import type { Warehouse } from '#core/ports'
 import { addApi } from './api.ts'
 import { addAssets } from './assets.ts'
-import { addGuard } from './guard.ts'
+import { addGuard, answerFrameworkError } from './guard.ts'
 import type { WebStatus } from './status.ts'
 
 /** Settings of `startWeb`. */
@@ -40,6 +40,7 @@ export async function startWeb(options: WebOptions): Promise<WebServer> {
     routerOptions: { maxParamLength: MAX_URL_BYTES },
     requestTimeout: 10_000,
     bodyLimit: 1,
+    frameworkErrors: (error, _, reply) => answerFrameworkError(error, reply),
   })
   addGuard(app, onError)
   addAssets(app, title)

@@ -22,9 +22,10 @@ export function createSingleFlight(nowMs: () => number, freshMs: number, max: nu
       const drop = () => {
         if (held.get(key) === entry) held.delete(key)
       }
-      answer.then(() => {
+      const keep = (): void => {
         entry.untilMs = nowMs() + freshMs
-      }, drop)
+      }
+      answer.then(keep, drop)
       return answer
     },
   }

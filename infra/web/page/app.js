@@ -29,8 +29,13 @@ function select(stream) {
   refresh()
 }
 
+/** Starts a round now. A failure of drawing is a fault of this page: the console and the tests see it. */
+function refresh() {
+  void playRound()
+}
+
 /** Asks for everything at once; only the newest round may draw. */
-async function refresh() {
+async function playRound() {
   clearTimeout(timer)
   const round = ++poll
   const problems = []
@@ -91,11 +96,11 @@ function draw({ streams, routes, regions, deadLetters, feed, series, shards, mar
   if (series !== null) {
     drawHorizons(series)
     chart.draw(series, marks?.decisions ?? [], awaited(series, streams))
-  } else if (state.selected === '') {
+  } else if (state.selected === '' && streams !== null) {
     chart.draw({ actual: { tMs: [] } }, [], 'The chart shows once a stream has its first window.')
   }
   if (shards !== null) drawShards(shards)
-  else if (state.selected === '') drawShards({ stream: '', decision: null, shards: [] })
+  else if (state.selected === '' && streams !== null) drawShards({ stream: '', decision: null, shards: [] })
 }
 
 /** What the chart waits for; '' if nothing. */

@@ -1,4 +1,4 @@
-import uPlot from '/vendor/uplot.js'
+import uPlot from './vendor/uplot.js'
 import { byId, h, replaceIfChanged, setText } from './dom.js'
 import { duration, kind, percent, rate, time } from './format.js'
 
@@ -133,6 +133,7 @@ function trafficOptions({ width, height, look, sync, onCursor, shown }) {
   return {
     width,
     height,
+    padding: [10, 12, 0, 0],
     legend: { show: false },
     cursor: { sync, y: false, drag: { x: false, y: false }, points: { size: 6 } },
     scales: {
@@ -167,7 +168,7 @@ function riskOptions({ width, look, sync, shown }) {
       { ...axes(look)[0], show: false },
       { ...axes(look, (_, ticks) => ticks.map((it) => `risk ${it * 100} %`))[1], splits: () => [0, 0.5, 1] },
     ],
-    padding: [8, null, 4, 0],
+    padding: [8, 12, 4, 0],
     series: [
       {},
       {
@@ -189,6 +190,8 @@ function drawMarks(plot, look, { answer, decisions, isLimitShown }) {
   drawDecisionLines(plot, look, decisions)
   ctx.save()
   ctx.font = `${11 * ratio}px system-ui`
+  ctx.textAlign = 'left'
+  ctx.textBaseline = 'alphabetic'
   if (isLimitShown) {
     const y = plot.valToPos(answer.limit, 'y', true)
     line(ctx, look.limit, [6 * ratio, 4 * ratio], [bbox.left, y], [bbox.left + bbox.width, y])

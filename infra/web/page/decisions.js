@@ -45,12 +45,16 @@ function content(it) {
       h('span', { class: 'spacer' }),
       h('time', { class: 'muted', datetime: new Date(it.issuedAtMs).toISOString() }, time(it.issuedAtMs)),
     ),
-    h('div', { class: 'change' }, it.change),
+    h(
+      'div',
+      { class: 'change' },
+      it.change.split(' · ').map((text) => h('span', {}, text)),
+    ),
     it.tombstone
       ? null
       : h(
           'div',
-          { class: 'muted' },
+          { class: 'muted why', title: it.drivers.join('\n') },
           [`risk ${percent(it.risk)}`, cost, it.drivers[0]].filter(Boolean).join(' · '),
         ),
     h('ul', { class: 'acks' }, acks(it)),

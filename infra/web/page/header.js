@@ -53,44 +53,35 @@ const figure = (name, value, isBad = false) =>
 
 function drawFollowers({ followers, nowMs }) {
   const ago = (it) => (it.lastAckAtMs === null ? 'no ack yet' : `ack ${duration(nowMs - it.lastAckAtMs)} ago`)
-  const lines = followers.map((it) => [
-    it.id,
-    it.state,
-    `${it.held} held · lag ${count(it.lag)} · ${ago(it)}`,
-  ])
-  replaceIfChanged(byId('followers'), lines, () =>
-    lines.length === 0
-      ? h('p', { class: 'empty' }, 'No data plane follows yet.')
-      : h(
-          'ul',
-          { class: 'lines' },
-          lines.map(([id, state, text]) => entry(id, state, text)),
-        ),
-  )
+  const lines = followers.map((it) => [it.id, it.state, `holds ${it.held} · lag ${count(it.lag)}`, ago(it)])
+  drawLines(byId('followers'), lines, 'No data plane follows yet.')
 }
 
 function drawWorkers({ workers, nowMs }) {
   const behind = (it) =>
-    it.watermarkMs === null
-      ? 'no record yet'
-      : `watermark ${duration(Math.max(0, nowMs - it.watermarkMs))} ago`
+    it.watermarkMs === null ? 'no record yet' : `${duration(Math.max(0, nowMs - it.watermarkMs))} behind`
+  const tasks = (it) => `${it.tasks.length} task${it.tasks.length === 1 ? '' : 's'}`
   const lines = workers.map((it) => [
     it.topology,
-    `${it.tasks.length} tasks · ${behind(it)}`,
+    'running',
+    `${tasks(it)} · ${behind(it)}`,
     it.tasks.join(', '),
   ])
-  replaceIfChanged(byId('workers'), lines, () =>
+  drawLines(byId('workers'), lines, 'No worker has tasks yet.')
+}
+
+const drawLines = (element, lines, emptyText) =>
+  replaceIfChanged(element, lines, () =>
     lines.length === 0
-      ? h('p', { class: 'empty' }, 'No worker has tasks yet.')
+      ? h('p', { class: 'empty' }, emptyText)
       : h(
           'ul',
           { class: 'lines' },
-          lines.map(([id, text, title]) => entry(id, 'running', text, title)),
+          lines.map((it) => entry(...it)),
         ),
   )
-}
 
-const entry = (id, state, text, title = state) =>
+const entry = (id, state, text, title) =>
   h(
     'li',
     { title },

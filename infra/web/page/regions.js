@@ -6,7 +6,8 @@ const known = []
 
 /** Names every region of this answer, in order, so that each keeps its colour on all panels. */
 export function learnRegions(names) {
-  for (const name of [...new Set(names)].sort()) if (name !== '' && !known.includes(name)) known.push(name)
+  for (const name of [...new Set(names)].sort((a, b) => a.localeCompare(b)))
+    if (name !== '' && !known.includes(name)) known.push(name)
 }
 
 /** CSS colour of a region. */

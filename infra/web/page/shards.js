@@ -77,7 +77,7 @@ function table(shards) {
         h(
           'tr',
           {},
-          ['Hash', 'Share', 'Priority', 'Region'].map((it) => h('th', { scope: 'col' }, it)),
+          ['Hash', 'Share', 'Prio', 'Region'].map((it) => h('th', { scope: 'col' }, it)),
         ),
       ),
       h('tbody', {}, shown.map(row)),
@@ -94,6 +94,6 @@ const row = (shard) =>
     { title: shard.shardId },
     h('th', { scope: 'row' }, h('code', {}, bits(shard))),
     h('td', {}, percent(shard.share)),
-    h('td', {}, `${shard.priority}${shard.critical ? ' critical' : ''}`),
+    h('td', {}, `${shard.priority}${shard.critical ? '*' : ''}`),
     h('td', { title: shard.pathId }, regionDot(shard.region), shard.region || 'none'),
   )

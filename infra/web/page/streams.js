@@ -1,6 +1,6 @@
 import { byId, h, keyed, replaceIfChanged, setText, svg } from './dom.js'
 import { duration, percent, rate, riskLevel } from './format.js'
-import { bar, regionColour, regionDot } from './regions.js'
+import { bar, regionColour } from './regions.js'
 
 const SORTS = {
   stream: (a, b) => a.stream.localeCompare(b.stream),
@@ -97,6 +97,10 @@ function update(row, it, selected) {
   const regions = it.regions.filter((region) => region.weight >= 0.005)
   replaceIfChanged(row.querySelector('.split-bar'), regions, () => regionSplit(regions))
   replaceIfChanged(row.querySelector('.peak'), it.forecast, () => peak(it.forecast))
+  row.querySelector('.peak').title =
+    it.forecast === null
+      ? ''
+      : `Median and 80 % interval in ${duration(it.forecast.horizonMs)}, by ${it.forecast.model}`
   replaceIfChanged(row.querySelector('.risk'), it.risk, () => riskBar(it.risk))
 }
 
@@ -115,31 +119,29 @@ function sparkline(values) {
   )
 }
 
+/** One stacked bar, and its largest part in words. */
 function regionSplit(regions) {
-  if (regions.length === 0) return h('span', { class: 'muted' }, 'no route yet')
-  return regions
-    .slice(0, 4)
-    .map(({ region, weight }) =>
-      h(
-        'span',
-        { class: 'chip', style: { 'border-color': regionColour(region) } },
-        regionDot(region),
-        region,
-        ' ',
-        regions.length > 1 ? percent(weight) : '',
-      ),
-    )
+  const first = regions[0]
+  if (first === undefined) return h('span', { class: 'muted' }, 'no route yet')
+  const all = regions.map(({ region, weight }) => `${region} ${percent(weight)}`).join(', ')
+  const part = ({ region, weight }) =>
+    h('span', { class: 'segment', style: { width: `${weight * 100}%`, background: regionColour(region) } })
+  return [
+    h('span', { class: 'stack', title: all, 'aria-hidden': 'true' }, regions.map(part)),
+    h(
+      'span',
+      { class: 'muted' },
+      regions.length === 1 ? first.region : `${first.region} ${percent(first.weight)}`,
+    ),
+    regions.length > 1 ? h('span', { class: 'hidden' }, `, all: ${all}`) : null,
+  ]
 }
 
 function peak(forecast) {
   if (forecast === null) return h('span', { class: 'muted' }, 'none yet')
   return [
     h('span', { class: 'value' }, rate(forecast.q50)),
-    h(
-      'span',
-      { class: 'muted small' },
-      `${rate(forecast.q10).replace(/ .*/, '')}–${rate(forecast.q90)} in ${duration(forecast.horizonMs)}`,
-    ),
+    h('span', { class: 'muted small' }, `${rate(forecast.q10).replace(/ .*/, '')}–${rate(forecast.q90)}`),
   ]
 }
 

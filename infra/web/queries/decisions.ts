@@ -1,7 +1,7 @@
 import { ForestallError, type Warehouse } from '#core/ports'
 import { atMs, BOUNDED, ms } from './bounds.ts'
 import { newestMs } from './newest.ts'
-import { parseBody } from './standing.ts'
+import { parseJson } from './standing.ts'
 import { changeInWords } from './words.ts'
 
 /** Records looked at for the newest decisions: renewals among them are left out. */
@@ -66,7 +66,7 @@ export async function listDecisions(
   const newest = await newestMs(warehouse, 'decisions')
   if (newest === 0) return { decisions: [] }
   const rows = await warehouse.query<DecisionRow>(
-    `SELECT ${COLUMNS}, NOT tombstone AND body = before AS renewal, body, before FROM (${SCANNED})
+    `SELECT ${COLUMNS}, toBool(NOT tombstone AND body = before) AS renewal, body, before FROM (${SCANNED})
     WHERE {renewals:Bool} OR tombstone OR body != before
     ORDER BY kafka_timestamp_ms DESC, kafka_offset DESC LIMIT {limit:UInt32} ${BOUNDED}`,
     { from: newest - RECENT_MS, stream, scanned: MAX_SCANNED, renewals, limit },
@@ -145,8 +145,8 @@ export async function explainDecision(warehouse: Warehouse, id: string) {
   )
   return {
     ...row,
-    body: parseBody<unknown>(row.body, id),
-    inputs: parseBody<unknown>(row.inputs, id),
+    body: parseJson(row.body, id),
+    inputs: parseJson(row.inputs, id),
     acks: acks.map((ack) => withDelay(ack, row.issuedAtMs)),
   }
 }

@@ -24,12 +24,12 @@ interface Row extends Omit<Standing<unknown>, 'body' | 'expired'> {
   readonly expired: boolean
 }
 
-/** Reads the body of a decision. Throws WAREHOUSE_REJECTED if it is not JSON: somebody else wrote the table. */
-export function parseBody<Body>(text: string, decisionId: string): Body {
+/** Reads a JSON column of a decision. Throws WAREHOUSE_REJECTED if it is not JSON: somebody else wrote the table. */
+export function parseJson(text: string, decisionId: string): unknown {
   try {
-    return JSON.parse(text) as Body
+    return JSON.parse(text)
   } catch (cause) {
-    throw new ForestallError('WAREHOUSE_REJECTED', `The body of decision ${decisionId} is not JSON.`, {
+    throw new ForestallError('WAREHOUSE_REJECTED', `A column of decision ${decisionId} is not JSON.`, {
       cause,
     })
   }
@@ -47,7 +47,7 @@ async function standing<Body>(
   const rows = await warehouse.query<Row>(
     `SELECT entity AS stream, decision_id AS decisionId, epoch, ${ms('issued_at_ms')} AS issuedAtMs,
       if(isNull(expires_at_ms), NULL, ${ms('assumeNotNull(expires_at_ms)')}) AS expiresAtMs,
-      ifNull(expires_at_ms <= now64(3), false) AS expired, mode, body
+      toBool(ifNull(expires_at_ms <= now64(3), false)) AS expired, mode, body
     FROM decisions FINAL
     WHERE decision_topic = {topic:String} AND (entity, kafka_partition, kafka_offset) IN (
       SELECT entity, argMax(kafka_partition, kafka_offset), max(kafka_offset) FROM decisions
@@ -57,7 +57,7 @@ async function standing<Body>(
     ORDER BY stream LIMIT {limit:UInt32} ${BOUNDED}`,
     { topic, stream, limit },
   )
-  return rows.map((row) => ({ ...row, body: parseBody<Body>(row.body, row.decisionId) }))
+  return rows.map((row) => ({ ...row, body: parseJson(row.body, row.decisionId) as Body }))
 }
 
 /** The routes that stand. */

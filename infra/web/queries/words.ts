@@ -1,5 +1,5 @@
 import type { RouteBody, ShardBody } from '#schemas'
-import { parseBody, ROUTES_TOPIC, SHARDS_TOPIC } from './standing.ts'
+import { parseJson, ROUTES_TOPIC, SHARDS_TOPIC } from './standing.ts'
 import { regionShares } from './streams.ts'
 
 /** Shares below this do not change a sentence. */
@@ -10,12 +10,12 @@ const percent = (share: number): string => `${Math.round(share * 100)} %`
 /** What a decision does, in words, given the body it replaces ('' if none). Unknown kinds: ''. */
 export function changeInWords(topic: string, body: string, before: string, decisionId: string): string {
   if (topic === ROUTES_TOPIC) {
-    const now = parseBody<RouteBody>(body, decisionId)
-    return routeChange(now, before === '' ? undefined : parseBody<RouteBody>(before, decisionId))
+    const now = parseJson(body, decisionId) as RouteBody
+    return routeChange(now, before === '' ? undefined : (parseJson(before, decisionId) as RouteBody))
   }
   if (topic === SHARDS_TOPIC) {
-    const now = parseBody<ShardBody>(body, decisionId)
-    return shardChange(now, before === '' ? undefined : parseBody<ShardBody>(before, decisionId))
+    const now = parseJson(body, decisionId) as ShardBody
+    return shardChange(now, before === '' ? undefined : (parseJson(before, decisionId) as ShardBody))
   }
   return ''
 }
