@@ -38,6 +38,8 @@ export interface FollowArgs extends CommonArgs {
   readonly dataDir: string
 }
 
+const ACKS = 'acks.decisions'
+
 /** A running follower or printer. */
 interface Running {
   stop(): Promise<void>
@@ -108,12 +110,13 @@ async function startFollowing(args: FollowArgs, broker: Broker, codec: RecordCod
   }
   const target =
     args.target === 'haproxy' ? haproxyTarget(args.socket ?? '', args.mapFile, warn) : routeTableTarget()
-  const acks = topicName('acks.decisions', replayPrefix(args.replayId))
-  await codec.prepare([{ topic: acks, record: 'Ack' }])
+  const acks = topicName(ACKS, replayPrefix(args.replayId))
+  // One schema subject for live topics and all replays.
+  await codec.prepare([{ topic: ACKS, record: 'Ack' }])
   const sender = createAckSender({
     broker,
     topic: acks,
-    encode: (ack) => codec.encode(acks, 'Ack', ack),
+    encode: (ack) => codec.encode(ACKS, 'Ack', ack),
     clock: systemClock,
   })
   const follower = createFollower<RouteBody>({
