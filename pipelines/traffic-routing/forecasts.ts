@@ -104,6 +104,8 @@ class ForecastProcessor implements RoundProcessor {
   readonly #absentIsZero: boolean
   readonly #bank: ForecasterBank
   readonly #anomalies = new Map<string, AnomalyDetector>()
+  /** When each series began: end of its first window, ms since 1970. */
+  readonly #beganMs = new Map<string, number>()
   readonly #quantiles: Float64Array
   readonly #draws: Float64Array
 
@@ -132,7 +134,7 @@ class ForecastProcessor implements RoundProcessor {
     }
     for (const [key, { value }] of present) this.#observe(key, round.timeMs, value)
     if (this.#absentIsZero) {
-      for (const key of this.#bank.keys()) if (!present.has(key)) this.#observe(key, round.timeMs, 0)
+      for (const key of this.#beganMs.keys()) if (!present.has(key)) this.#observe(key, round.timeMs, 0)
     }
     if (round.replayed) return
     const origins = originsAt(
@@ -145,7 +147,15 @@ class ForecastProcessor implements RoundProcessor {
       this.#publish(key, present.get(key) as Series, round.timeMs, origins, out)
   }
 
+  /**
+   * The first window of a series is left out: whatever sends it began somewhere within it. Taken at face value it is an
+   * error of a factor of 10 or 100, from which scenarios would be drawn for as long as it is remembered.
+   */
   #observe(key: string, timeMs: number, value: number): void {
+    if (!this.#beganMs.has(key)) {
+      this.#beganMs.set(key, timeMs)
+      return
+    }
     this.#bank.observe(key, timeMs, value)
     let detector = this.#anomalies.get(key)
     if (detector === undefined) {
@@ -179,9 +189,13 @@ class ForecastProcessor implements RoundProcessor {
       }
       out.emit('forecasts', series.entity, forecast)
     }
-    if (series.metric === DEMAND && origins.length > 0 && forecaster.draws(origins, 1, this.#draws) >= 0) {
-      const draws = [...this.#draws.subarray(0, origins.length)]
-      const scenario: Scenario = { ...id, target_ms: issuedMs + windowMs, draws, origins: [...origins] }
+    const beganMs = this.#beganMs.get(key) as number
+    const own = origins.findLastIndex((origin) => origin > beganMs) + 1
+    if (series.metric === DEMAND && own > 0 && forecaster.draws(origins, 1, this.#draws) >= 0) {
+      // A young series repeats the errors it has, so that none counts for all the time before it began.
+      const draws = Array.from(origins, (_, k) => this.#draws[k % own] as number)
+      const drawnFrom = Array.from(origins, (_, k) => origins[k % own] as number)
+      const scenario: Scenario = { ...id, target_ms: issuedMs + windowMs, draws, origins: drawnFrom }
       out.emit('scenarios', series.entity, scenario)
     }
     if (series.limit !== undefined)
@@ -228,6 +242,11 @@ class ForecastProcessor implements RoundProcessor {
     const bank = this.#bank.snapshot()
     writer.varint(bank.length)
     writer.bytes(bank)
+    writer.varint(this.#beganMs.size)
+    for (const [key, timeMs] of this.#beganMs) {
+      writer.text(key)
+      writer.varint(timeMs)
+    }
     writer.varint(this.#anomalies.size)
     for (const [key, detector] of this.#anomalies) {
       writer.text(key)
@@ -239,6 +258,8 @@ class ForecastProcessor implements RoundProcessor {
   restore(bytes: Uint8Array): void {
     const reader = new ByteReader(bytes)
     this.#bank.restore(reader.bytes(reader.varint()))
+    this.#beganMs.clear()
+    for (let left = reader.varint(); left > 0; left--) this.#beganMs.set(reader.text(), reader.varint())
     this.#anomalies.clear()
     for (let left = reader.varint(); left > 0; left--) {
       const key = reader.text()
