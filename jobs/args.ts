@@ -30,6 +30,8 @@ export interface UpArgs extends CommonArgs {
   readonly web: boolean
   /** Streams of the generator. */
   readonly streams: number
+  /** First part of the name of a replay; default `demo` or `replay`. */
+  readonly replayId?: string
 }
 
 /** Part of a subsystem that one process runs. */
@@ -45,6 +47,8 @@ export interface StreamArgs extends CommonArgs {
   readonly prefix: string
   /** Length of a feature window, ms. */
   readonly windowMs: number
+  /** File that says what is routed over what. */
+  readonly network: string
   readonly dataDir: string
 }
 

@@ -28,6 +28,8 @@ const speedOption = (): Option =>
     parseSpeed,
   )
 
+const DEMO_WINDOW_MS = 1000
+const DATA_WINDOW_MS = 300_000
 const PORTS = integerBetween(0, 65_535)
 const SEEDS = integerBetween(0, 2 ** 32 - 1)
 const STREAMS = integerBetween(1, 100_000)
@@ -47,8 +49,13 @@ function addUp(program: Command, finish: Finish): void {
     .option('--port <n>', 'port of the dashboard', PORTS, 8700)
     .addOption(dataDirOption())
     .option('--seed <n>', 'of everything random', SEEDS, 1)
-    .addOption(windowOption())
-    .option('--streams <n>', 'streams of the generator', STREAMS, 24)
+    .addOption(
+      new Option(
+        '--window <duration>',
+        'length of a feature window (default: 1s, or 5m with --data)',
+      ).argParser(parseDuration),
+    )
+    .option('--streams <n>', 'streams of the generator', STREAMS, 12)
     .option('--no-web', 'without the dashboard')
     .addHelpText(
       'after',
@@ -61,8 +68,10 @@ Examples:
   $ npm run forestall -- up --data recorded/abilene --speed 300`,
     )
     .action(async (_: unknown, command: Command) => {
-      const { for: forMs = null, data = null, window: windowMs, ...rest } = command.optsWithGlobals()
+      const { for: forMs = null, data = null, window, ...rest } = command.optsWithGlobals()
       const { runUp } = await import('./up.ts')
+      // A recorded week has rows of five minutes, a generated day takes one.
+      const windowMs = window ?? (data === null ? DEMO_WINDOW_MS : DATA_WINDOW_MS)
       finish((await runUp({ ...rest, forMs, data, windowMs } as UpArgs)) as ExitCode)
     })
 }
@@ -78,6 +87,11 @@ function addStream(program: Command, finish: Finish): void {
         .default('all'),
     )
     .option('--slot <name>', 'stable name of this process among those of the same topology', parseName, '0')
+    .requiredOption(
+      '--network <file>',
+      'links, streams and their candidate paths (docs/how-to/network-file.md)',
+      (file: string) => resolve(file),
+    )
     .option('--prefix <text>', 'prefix of all topics and groups', parseName)
     .addOption(windowOption())
     .addOption(dataDirOption())
@@ -88,8 +102,8 @@ Kafka, ClickHouse and registry come from the environment, or from a stack that r
 
 Examples:
   $ export KAFKA_BROKERS=kafka-1:9092,kafka-2:9092 SCHEMA_REGISTRY_URL=http://registry:8081 CLICKHOUSE_URL=http://ch:8123
-  $ npm run forestall -- stream traffic-routing --topology features --slot a
-  $ npm run forestall -- stream traffic-routing --topology decisions --slot a`,
+  $ npm run forestall -- stream traffic-routing --network network.json --topology features --slot a
+  $ npm run forestall -- stream traffic-routing --network network.json --topology decisions --slot a`,
     )
     .action(async (subsystem: string, _: unknown, command: Command) => {
       const { prefix = '', window: windowMs, ...rest } = command.optsWithGlobals()

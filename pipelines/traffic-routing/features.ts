@@ -177,8 +177,9 @@ export function featuresTopology(config: TrafficConfig): Topology {
       udp_bytes: sum((row) => (at(row, FLOW.protocol) === UDP ? at(row, FLOW.bytes) : 0)),
       sources: distinct(FLOW.src_addr),
       destinations: distinct(FLOW.dst_addr),
+      // Interval data knows no flows (hash 0): where its bytes lie on the ring is unknown.
       ring: histogram(
-        FLOW.bytes,
+        (row) => (at(row, FLOW.flow_hash) === 0 ? 0 : at(row, FLOW.bytes)),
         RING_BINS,
         (row) => Math.floor(at(row, FLOW.flow_hash) / (2 ** 32 / RING_BINS)) & (RING_BINS - 1),
       ),

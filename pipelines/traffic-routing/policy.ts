@@ -3,7 +3,6 @@ import type { LinearSolver, RemoteLinearSolver } from '#core/ports'
 import type { TrafficConfig } from './config.ts'
 import { policiesOf } from './config.ts'
 import { type Network, shortestSplits } from './network.ts'
-import { meanDemand } from './plans.ts'
 import { createRouter, ROUTER_SETTINGS, type RoutePlan, type Router } from './router.ts'
 import { costGoal, type Goal } from './router-goal.ts'
 import {
@@ -84,11 +83,16 @@ export function createTrafficPolicy(config: TrafficConfig, world: World, solvers
     goal = costGoal(current, config.churnPrice)
     router.learn({ history: world.history, lag: 1 })
   }
+  let shareOfTraffic = { window: -1, share: new Float64Array(network.pairs) }
+  /** Share of all traffic per stream over the last windows; once per window, since every cut asks for it. */
   const meanShares = () => {
-    const recent = world.history.slice(-config.horizon)
-    const mean = meanDemand(recent, 0, recent.length)
-    const total = mean.reduce((sum, d) => sum + d, 0)
-    return mean.map((d) => (total > 0 ? d / total : 1 / mean.length))
+    if (shareOfTraffic.window !== world.windows) {
+      shareOfTraffic = {
+        window: world.windows,
+        share: trafficShares(world.history.slice(-config.horizon), network.pairs),
+      }
+    }
+    return shareOfTraffic.share
   }
   const capOf = (pair: number, risk: number) => {
     const { cap, riskShrink } = policies[pair]!
@@ -123,7 +127,7 @@ export function createTrafficPolicy(config: TrafficConfig, world: World, solvers
         : router.plan(request, config.solverDeadlineMs)
       const demand =
         draws.length > 0
-          ? meanDemand(draws, 0, draws.length)
+          ? meanOf(draws, network.pairs)
           : (world.history.at(-1) ?? new Float64Array(network.pairs))
       const placement = placer.place({
         shards: shardColumns(shards),
@@ -146,6 +150,19 @@ export function createTrafficPolicy(config: TrafficConfig, world: World, solvers
       learn()
     },
   }
+}
+
+function meanOf(demands: readonly Float64Array[], pairs: number): Float64Array<ArrayBuffer> {
+  const mean = new Float64Array(pairs)
+  for (const demand of demands)
+    for (let k = 0; k < pairs; k++) mean[k] = mean[k]! + demand[k]! / demands.length
+  return mean
+}
+
+function trafficShares(demands: readonly Float64Array[], pairs: number): Float64Array<ArrayBuffer> {
+  const mean = meanOf(demands, pairs)
+  const total = mean.reduce((sum, d) => sum + d, 0)
+  return mean.map((d) => (total > 0 ? d / total : 1 / pairs))
 }
 
 const clamp = (x: number) => (x > 0 ? Math.min(1, x) : 0)

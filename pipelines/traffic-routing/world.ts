@@ -13,6 +13,18 @@ const HEALTH_STEP = 0.1
 /** A region that serves nothing keeps this part of its capacity, so that plans exist. */
 const LEAST_CAPACITY = 0.01
 
+const LEAVES_PER_BIN = LEAVES / RING_BINS
+
+function shareTree(share: (leaf: number) => number): ShareTree {
+  const tree = new Float64Array(2 * LEAVES)
+  for (let leaf = 0; leaf < LEAVES; leaf++) tree[LEAVES + leaf] = share(leaf)
+  for (let node = LEAVES - 1; node > 0; node--)
+    tree[node] = (tree[2 * node] as number) + (tree[2 * node + 1] as number)
+  return tree
+}
+
+const EVEN_SHARES = shareTree(() => 1 / LEAVES)
+
 /** What the decisions know of the world: demands so far, where on its ring each stream lies, how the regions are. */
 export class World {
   readonly #config: TrafficConfig
@@ -112,17 +124,11 @@ export class World {
 
   /** Where the bytes of a stream lie on its ring; evenly if that is unknown. */
   shares(pair: number): ShareTree {
-    const tree = new Float64Array(2 * LEAVES)
     const bins = this.#ring.subarray(pair * RING_BINS, (pair + 1) * RING_BINS)
     const total = bins.reduce((sum, x) => sum + x, 0)
-    const perBin = LEAVES / RING_BINS
-    for (let leaf = 0; leaf < LEAVES; leaf++) {
-      tree[LEAVES + leaf] =
-        total > 0 ? (bins[Math.floor(leaf / perBin)] as number) / total / perBin : 1 / LEAVES
-    }
-    for (let node = LEAVES - 1; node > 0; node--)
-      tree[node] = (tree[2 * node] as number) + (tree[2 * node + 1] as number)
-    return tree
+    return total > 0
+      ? shareTree((leaf) => (bins[Math.floor(leaf / LEAVES_PER_BIN)] as number) / total / LEAVES_PER_BIN)
+      : EVEN_SHARES
   }
 
   /** All of it as bytes. */

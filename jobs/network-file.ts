@@ -1,0 +1,128 @@
+import { readFile } from 'node:fs/promises'
+import { z } from 'zod'
+import { ForestallError } from '#core/ports'
+import {
+  createNetwork,
+  type LinkSpec,
+  type PairSpec,
+  type TrafficConfig,
+  trafficConfig,
+} from '#traffic-routing'
+
+const Link = z.strictObject({
+  name: z.string().min(1),
+  capacityBytesPerSecond: z.number().positive(),
+  latencyMs: z.number().min(0),
+})
+const Stream = z.strictObject({
+  name: z.string().min(1),
+  critical: z.boolean().optional(),
+  limitBytesPerSecond: z.number().positive().optional(),
+  paths: z.array(z.strictObject({ region: z.string().min(1), links: z.array(z.string()).min(1) })).min(1),
+})
+/** Settings of TrafficConfig that a file may give; what is left out keeps its default. */
+const Settings = z
+  .strictObject({
+    scope: z.string().min(1),
+    graceMs: z.number().min(0),
+    partitions: z.int().positive(),
+    idleMs: z.number().positive(),
+    maxAheadMs: z.number().min(0),
+    seasons: z.array(z.int().min(2)),
+    horizon: z.int().positive(),
+    publishSteps: z.array(z.int().positive()),
+    draws: z.int().positive(),
+    regionRttLimitMs: z.number().positive(),
+    maxShards: z.int().positive(),
+    churnPrice: z.number().min(0),
+    minGain: z.number().min(0),
+    routeLifeMs: z.number().positive(),
+    changesPerWindow: z.int().positive(),
+    learnEvery: z.int().positive(),
+    historyWindows: z.int().positive(),
+    solverDeadlineMs: z.number().positive(),
+    mode: z.enum(['dry_run', 'apply']),
+    shards: z
+      .strictObject({
+        cap: z.number().positive(),
+        riskShrink: z.number(),
+        criticalMinDepth: z.int(),
+        minRegions: z.int(),
+        maxShards: z.int(),
+        mergeBelow: z.number(),
+      })
+      .partial(),
+  })
+  .partial()
+const NetworkFile = z.strictObject({
+  links: z.array(Link).min(1),
+  streams: z.array(Stream).min(1),
+  settings: Settings.optional(),
+})
+
+type Parsed = z.infer<typeof NetworkFile>
+
+function pairsOf(file: string, { links, streams }: Parsed): PairSpec[] {
+  const index = new Map(links.map((link, i) => [link.name, i]))
+  const linkOf = (stream: string, name: string): number => {
+    const found = index.get(name)
+    if (found !== undefined) return found
+    throw new ForestallError(
+      'CONFIG_INVALID',
+      `${file}: stream ${stream} uses link '${name}', which is not in links`,
+      {
+        cure: `Add the link to "links" in ${file}, or name one of ${[...index.keys()].slice(0, 8).join(', ')}.`,
+      },
+    )
+  }
+  return streams.map(({ name, paths }) => ({
+    name,
+    paths: paths.map((path) => ({
+      region: path.region,
+      links: path.links.map((link) => linkOf(name, link)),
+    })),
+  }))
+}
+
+/**
+ * Reads what to route over what: links (bytes per second, ms), streams with their candidate paths (default first) and
+ * settings. Throws CONFIG_INVALID naming file, field and cure, or POLICY_CONTRADICTS.
+ */
+export async function readNetworkFile(file: string, windowMs: number): Promise<TrafficConfig> {
+  let json: unknown
+  try {
+    json = JSON.parse(await readFile(file, 'utf8'))
+  } catch (cause) {
+    throw new ForestallError('CONFIG_INVALID', `${file} is not a JSON file that can be read.`, {
+      cause,
+      cure: 'Name a file as in docs/how-to/network-file.md.',
+    })
+  }
+  const parsed = NetworkFile.safeParse(json)
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues
+    throw new ForestallError(
+      'CONFIG_INVALID',
+      `${file}: ${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'invalid'}`,
+    )
+  }
+  const { links, streams, settings = {} } = parsed.data
+  const specs: LinkSpec[] = links.map(({ name, capacityBytesPerSecond, latencyMs }) => ({
+    name,
+    capacity: capacityBytesPerSecond,
+    latencyMs,
+  }))
+  const limits = streams.flatMap((s) =>
+    s.limitBytesPerSecond === undefined ? [] : [[s.name, s.limitBytesPerSecond] as const],
+  )
+  const given = Object.fromEntries(
+    Object.entries(settings).filter(([, value]) => value !== undefined),
+  ) as Partial<TrafficConfig>
+  return trafficConfig({
+    ...given,
+    network: createNetwork(specs, pairsOf(file, parsed.data)),
+    windowMs,
+    criticalStreams: streams.filter((s) => s.critical === true).map((s) => s.name),
+    streamLimits: Object.fromEntries(limits),
+  })
+}

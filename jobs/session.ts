@@ -1,0 +1,304 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import {
+  type Broker,
+  type Clock,
+  ForestallError,
+  type ManualClock,
+  manualClock,
+  systemClock,
+} from '#core/ports'
+import { END_OF_INPUT_MS, markHeaders } from '#core/runtime'
+import { type PartDeath, startStack, type Stack, type StackProgress } from '#infra/local'
+import {
+  createNetwork,
+  type Network,
+  parseAbileneNetwork,
+  trafficConfig,
+  type TrafficConfig,
+} from '#traffic-routing'
+import type { UpArgs } from './args.ts'
+import { type DataPlane, startDataPlane } from './demo/data-plane.ts'
+import { replayFolder } from './demo/replay-source.ts'
+import { runLoad } from './demo/run-load.ts'
+import { type DemoNetwork, demoNetwork } from './demo/scenario.ts'
+import { createTruth, type Truth } from './demo/accounting.ts'
+import { openTraffic, type TrafficPipelines } from './traffic.ts'
+
+/** Everything of one run: stack, pipelines, data plane, and what feeds them. */
+export interface Session {
+  readonly stack: Stack
+  readonly pipelines: TrafficPipelines
+  readonly dataPlane: DataPlane
+  readonly config: TrafficConfig
+  /** Prefix of the topics of this run. */
+  readonly prefix: string
+  /** What has been written and acknowledged. */
+  truth(): Truth
+  /** Resolves when the input has ended by itself (a replay); a generated load never does. */
+  readonly ended: Promise<void>
+  /** Ends the input and waits until every open window is flushed, decided on and in the warehouse. */
+  drain(): Promise<void>
+  stop(): Promise<void>
+}
+
+/** What a session tells while it runs. */
+export interface SessionEvents {
+  onProgress(event: StackProgress): void
+  onPhase(phase: string): void
+  onWarning(error: Error): void
+  onFatal(error: Error): void
+}
+
+const DEMO_WINDOWS_PER_DAY = 60
+const REPLAY_WINDOWS_PER_DAY = 288
+const DRAIN_LOOK_MS = 50
+const DRAIN_LIMIT_MS = 300_000
+const RECORDS_PER_SECOND = 2000
+
+/** Settings of a live demo: short windows and a day of a minute, so that seasons show. */
+function demoConfig(args: UpArgs, demo: DemoNetwork, replayId: string): TrafficConfig {
+  const { windowMs } = args
+  return trafficConfig({
+    network: createNetwork(demo.links, demo.pairs),
+    windowMs,
+    graceMs: Math.min(250, windowMs),
+    seasons: [DEMO_WINDOWS_PER_DAY],
+    publishSteps: [1, 6, 12],
+    routeLifeMs: Math.max(30_000, 10 * windowMs),
+    learnEvery: DEMO_WINDOWS_PER_DAY,
+    idleMs: Math.max(2000, 2 * windowMs),
+    criticalStreams: demo.streams.filter((s) => s.critical).map((s) => s.name),
+    shards: { cap: 0.02, maxShards: 64 },
+    maxShards: 512,
+    replayId,
+    seed: args.seed,
+  })
+}
+
+/** Settings for a recorded week in intervals of 5 minutes: decisions are dated by the recording. */
+function replayConfig(network: Network, args: UpArgs, replayId: string): TrafficConfig {
+  return trafficConfig({
+    network,
+    windowMs: args.windowMs,
+    graceMs: 0,
+    seasons: [REPLAY_WINDOWS_PER_DAY],
+    publishSteps: [1, 12],
+    draws: 12,
+    routeLifeMs: 48 * args.windowMs,
+    learnEvery: REPLAY_WINDOWS_PER_DAY,
+    idleMs: 3_600_000,
+    changesPerWindow: network.pairs,
+    maxShards: 1024,
+    shards: { cap: 0.004, maxShards: 64 },
+    solverDeadlineMs: 1000,
+    time: 'event',
+    replayId,
+    seed: args.seed,
+  })
+}
+
+/** The network of a dataset folder of the Abilene form, in bytes per second. */
+async function datasetNetwork(folder: string): Promise<Network> {
+  const read = (name: string) => readFile(join(folder, name), 'utf8')
+  const network = parseAbileneNetwork(await read('nodes.csv'), await read('links.csv'))
+  const bytesPerMbit = 1e6 / 8
+  // Streams are named as the tabular adapter names them.
+  const named = (name: string) => name.replace('->', '>')
+  return {
+    ...network,
+    pairNames: network.pairNames.map(named),
+    pathIds: network.pathIds.map(named),
+    capacity: network.capacity.map((mbits) => mbits * bytesPerMbit),
+  }
+}
+
+const partDied = ({ part, how, logFile }: PartDeath): ForestallError =>
+  new ForestallError(
+    'STACK_FAILED',
+    `${part} ended by itself: ${how}${logFile === undefined ? '' : `; see ${logFile}`}`,
+  )
+
+/** Starts everything for one run under a prefix of its own: what an earlier run left behind cannot mix in. */
+export async function startSession(args: UpArgs, events: SessionEvents): Promise<Session> {
+  const replayId = `${args.replayId ?? (args.data === null ? 'demo' : 'replay')}-${systemClock.nowMs().toString(36)}`
+  const prefix = `${replayId}.`
+  const demo = args.data === null ? demoNetwork(args.streams) : null
+  const config = demo
+    ? demoConfig(args, demo, replayId)
+    : replayConfig(await datasetNetwork(args.data as string), args, replayId)
+  const replayClock: ManualClock = manualClock(0)
+  const clock: Clock = demo ? systemClock : replayClock
+  events.onPhase('starting the stack')
+  const stack = await startStack({
+    dataDir: args.dataDir,
+    onProgress: events.onProgress,
+    onPartDied: (death) => events.onFatal(partDied(death)),
+  })
+  try {
+    events.onPhase('creating topics and tables')
+    const pipelines = await openTraffic({
+      connections: stack.connections,
+      config,
+      prefix,
+      slot: 'w0',
+      topologies: 'all',
+      clock: systemClock,
+      solver: demo ? 'thread' : 'inline',
+      onRound: (timeMs) => replayClock.set(Math.max(replayClock.nowMs(), timeMs)),
+      onWarning: events.onWarning,
+      onFatal: events.onFatal,
+    })
+    await pipelines.start()
+    events.onPhase('starting the data plane')
+    const dataPlane = await startDataPlane({
+      broker: pipelines.broker,
+      codec: pipelines.codec,
+      clock,
+      network: config.network,
+      demo,
+      topicPrefix: prefix,
+      replayId,
+      useHaproxy: demo ? 'auto' : false,
+      seed: args.seed,
+      windowMs: config.windowMs,
+      onWarning: events.onWarning,
+    })
+    const source = await startSource(args, demo, config, pipelines, dataPlane, prefix, events)
+    events.onPhase('running')
+    return session(stack, pipelines, dataPlane, config, prefix, source)
+  } catch (error) {
+    await stack.stop()
+    throw error
+  }
+}
+
+/** What feeds the pipelines: the same for a generated load and a recording. */
+interface Source {
+  readonly truth: Truth
+  readonly ended: Promise<void>
+  /** Ends it; with end marks, so that every open window is flushed, unless told not to. */
+  stop(options?: { endMarks: boolean }): Promise<void>
+}
+
+async function startSource(
+  args: UpArgs,
+  demo: DemoNetwork | null,
+  config: TrafficConfig,
+  pipelines: TrafficPipelines,
+  dataPlane: DataPlane,
+  prefix: string,
+  events: SessionEvents,
+): Promise<Source> {
+  if (demo === null) return startReplay(args, config, pipelines, prefix, events)
+  const { broker, codec } = pipelines
+  const load = await runLoad({
+    broker,
+    codec,
+    topicPrefix: prefix,
+    clock: systemClock,
+    seed: args.seed,
+    network: demo,
+    windowMs: config.windowMs,
+    recordsPerSecond: RECORDS_PER_SECOND,
+    loadOf: (region) => dataPlane.loadOf(region),
+    onError: events.onWarning,
+  })
+  return {
+    truth: load.truth,
+    ended: new Promise(() => undefined),
+    stop: async (options) => void (await load.stop(options ?? {})),
+  }
+}
+
+async function startReplay(
+  args: UpArgs,
+  config: TrafficConfig,
+  { broker, codec }: TrafficPipelines,
+  prefix: string,
+  events: SessionEvents,
+): Promise<Source> {
+  // A dataset has no probes: their input ends before it begins, so that nobody waits for them.
+  await endTopic(broker, `${prefix}telemetry.regions`)
+  const truth = createTruth(config.windowMs)
+  const abort = new AbortController()
+  const running = replayFolder({
+    broker,
+    codec,
+    clock: systemClock,
+    topicPrefix: prefix,
+    truth,
+    folder: args.data as string,
+    speed: Number.isFinite(args.speed) ? args.speed : 'max',
+    replayId: config.replayId,
+    windowMs: config.windowMs,
+    signal: abort.signal,
+    onProgress: ({ rows, eventTimeMs }) =>
+      events.onPhase(`replaying: ${rows} rows, ${new Date(eventTimeMs).toISOString()}`),
+  })
+  running.catch((error: unknown) => events.onFatal(error as Error))
+  return {
+    truth,
+    ended: running.then(() => undefined),
+    async stop() {
+      abort.abort()
+      await running.catch(() => undefined)
+    },
+  }
+}
+
+async function endTopic(broker: Broker, topic: string): Promise<void> {
+  const admin = broker.admin()
+  const partitions = (await admin.partitions([topic])).get(topic) ?? 0
+  await admin.close()
+  const producer = broker.producer()
+  const headers = markHeaders({ origin: 'end', watermarkMs: END_OF_INPUT_MS, idle: false })
+  for (let p = 0; p < partitions; p++) producer.add(topic, p, systemClock.nowMs(), null, null, headers)
+  await producer.flush()
+  await producer.close()
+}
+
+function session(
+  stack: Stack,
+  pipelines: TrafficPipelines,
+  dataPlane: DataPlane,
+  config: TrafficConfig,
+  prefix: string,
+  source: Source,
+): Session {
+  let stopped = false
+  return {
+    stack,
+    pipelines,
+    dataPlane,
+    config,
+    prefix,
+    truth: () => source.truth,
+    ended: source.ended,
+    async drain() {
+      await source.stop()
+      await untilFlushed(pipelines)
+      await dataPlane.settled()
+      await pipelines.sink.drained()
+    },
+    async stop() {
+      if (stopped) return
+      stopped = true
+      await source.stop({ endMarks: false })
+      await dataPlane.stop()
+      await pipelines.stop()
+      await stack.stop()
+    },
+  }
+}
+
+/** Waits until every task has passed the end marks of the input. */
+async function untilFlushed(pipelines: TrafficPipelines): Promise<void> {
+  const deadline = performance.now() + DRAIN_LIMIT_MS
+  const flushed = () =>
+    [...pipelines.workers.values()].every((worker) =>
+      worker.tasks().every((task) => task.watermarkMs >= END_OF_INPUT_MS),
+    )
+  while (!flushed() && performance.now() < deadline)
+    await new Promise((resolve) => setTimeout(resolve, DRAIN_LOOK_MS))
+}

@@ -1,0 +1,150 @@
+import { ForestallError } from '#core/ports'
+import { startWeb, type WebServer, type WebStatus } from '#infra/web'
+import type { UpArgs } from './args.ts'
+import { type Session, startSession } from './session.ts'
+import { signalled } from './signals.ts'
+import { readCounts, readLatency, type RunCounts, type RunSummary, summarise } from './summary.ts'
+
+const STATUS_EVERY_MS = 1000
+const NO_COUNTS: RunCounts = { windows: 0, forecasts: 0, risks: 0, decisions: 0, acks: 0 }
+
+/** Writes progress for people: to standard error, so that standard output stays the result. */
+const say = (text: string): void => {
+  process.stderr.write(`${text}\n`)
+}
+
+/** What the page and the terminal are told between two looks at the warehouse. */
+interface Live {
+  phase: string
+  readonly startedAtMs: number
+  counts: RunCounts
+  latencyMs: RunSummary['latencyMs']
+}
+
+/**
+ * `forestall up`: the stack, all pipelines of traffic-routing, a data plane and a load, until the time is over, the
+ * recording has ended or a signal comes; then every open window is flushed and everything is accounted for.
+ * Returns the exit status: 0 if nothing was lost or counted twice.
+ */
+export async function runUp(args: UpArgs): Promise<number> {
+  const live: Live = {
+    phase: 'starting',
+    startedAtMs: Date.now(),
+    counts: NO_COUNTS,
+    latencyMs: { p50: null, p99: null },
+  }
+  const signals = signalled()
+  const failure = Promise.withResolvers<never>()
+  failure.promise.catch(() => undefined)
+  const session = await startSession(args, {
+    onProgress: ({ part, state, detail, elapsedMs }) =>
+      say(
+        `${part.padEnd(11)} ${state}${detail === undefined ? '' : `: ${detail}`}${state === 'ready' ? ` (${elapsedMs} ms)` : ''}`,
+      ),
+    onPhase: (phase) => {
+      if (live.phase !== phase) say(phase)
+      live.phase = phase
+    },
+    onWarning: (error) => say(`warning: ${error.message}`),
+    onFatal: (error) => failure.reject(error),
+  })
+  let web: WebServer | undefined
+  const looking = setInterval(() => void look(session, live), STATUS_EVERY_MS)
+  try {
+    if (args.web && !args.headless) {
+      web = await startWeb({
+        port: args.port,
+        warehouse: session.pipelines.warehouse,
+        status: () => statusOf(session, live),
+      })
+      say(`\n  Forestall is running: ${web.url}\n  Ctrl-C stops it.\n`)
+    }
+    const startedMs = performance.now()
+    await Promise.race([untilOver(args, session), signals.stopped, failure.promise])
+    live.phase = 'flushing open windows'
+    say(live.phase)
+    await Promise.race([session.drain(), failure.promise])
+    const summary = await summarise(session, performance.now() - startedMs)
+    report(summary, args.json)
+    return summary.sound ? 0 : 1
+  } finally {
+    clearInterval(looking)
+    await web?.stop()
+    await session.stop()
+    signals.release()
+  }
+}
+
+/** Over after the time asked for, or when the recording has ended. */
+async function untilOver(args: UpArgs, session: Session): Promise<void> {
+  const time = Promise.withResolvers<void>()
+  const timer = args.forMs === null ? undefined : setTimeout(time.resolve, args.forMs)
+  await Promise.race([session.ended, time.promise])
+  clearTimeout(timer)
+}
+
+async function look(session: Session, live: Live): Promise<void> {
+  try {
+    const { warehouse } = session.pipelines
+    live.counts = await readCounts(warehouse)
+    if (session.config.time === 'wall') live.latencyMs = await readLatency(warehouse, session.config.windowMs)
+    const { windows, forecasts, decisions, acks } = live.counts
+    const p99 = live.latencyMs.p99 === null ? '-' : `${Math.round(live.latencyMs.p99)} ms`
+    say(
+      `${session.truth().flows.records} flows, ${windows} windows, ${forecasts} forecasts, ${decisions} decisions, ${acks} acks, p99 to applied ${p99}`,
+    )
+  } catch (error) {
+    if (!(error instanceof ForestallError)) throw error
+  }
+}
+
+function statusOf(session: Session, live: Live): WebStatus {
+  const { pipelines, dataPlane, config, stack } = session
+  const features = pipelines.workers.get('features')?.counters
+  const part = (name: string, url: string) => ({ name, state: 'ready', detail: url })
+  return {
+    phase: live.phase,
+    startedAtMs: live.startedAtMs,
+    windowMs: config.windowMs,
+    parts: [
+      part('kafka', stack.kafkaBrokers.join(', ')),
+      part('clickhouse', stack.clickhouseUrl),
+      part('registry', stack.registryUrl),
+      ...dataPlane.parts(),
+    ],
+    counters: {
+      recordsIn: features?.recordsIn ?? 0,
+      ...live.counts,
+      deadLetters: features?.deadLetters ?? 0,
+      late: features?.late ?? 0,
+    },
+    latencyMs: live.latencyMs,
+    followers: dataPlane.followers(),
+    workers: [...pipelines.workers].map(([topology, worker]) => {
+      const tasks = worker.tasks()
+      const watermarks = tasks.map((task) => task.watermarkMs).filter(Number.isFinite)
+      return {
+        topology,
+        tasks: tasks.map((task) => task.id),
+        watermarkMs: watermarks.length > 0 ? Math.min(...watermarks) : null,
+      }
+    }),
+  }
+}
+
+function report(summary: RunSummary, json: boolean): void {
+  const { latencyMs, details } = summary
+  say('')
+  say(
+    `records in   ${summary.recordsIn} (dead letters ${summary.deadLetters}, late ${summary.late}, skipped ${JSON.stringify(summary.skipped)})`,
+  )
+  say(`windows      ${summary.windows}, forecasts ${summary.forecasts}, risks ${summary.risks}`)
+  say(`decisions    ${summary.decisions}, acks ${summary.acks}, applied ${JSON.stringify(summary.applied)}`)
+  if (latencyMs.p99 !== null)
+    say(
+      `latency      p50 ${latencyMs.p50} ms, p99 ${latencyMs.p99} ms from the start of the window to applied`,
+    )
+  say(`lost         ${summary.lost}, duplicated ${summary.duplicated}`)
+  for (const detail of details) say(`             ${detail}`)
+  if (json) process.stdout.write(`${JSON.stringify(summary)}\n`)
+}
