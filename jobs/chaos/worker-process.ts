@@ -1,0 +1,127 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createWriteStream } from 'node:fs'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+
+/** How a worker process is started. */
+export interface WorkerProcessOptions {
+  readonly slot: string
+  readonly prefix: string
+  readonly networkFile: string
+  readonly windowMs: number
+  readonly logFile: string
+  /** Where the parts are: KAFKA_BROKERS, CLICKHOUSE_URL, SCHEMA_REGISTRY_URL. */
+  readonly environment: Readonly<Record<string, string>>
+}
+
+/** `forestall stream` in a process of its own, started again whenever it ends. */
+export interface WorkerProcess {
+  readonly slot: string
+  /** Times it ended without having been killed: parts that it needs were gone for too long. */
+  readonly exits: number
+  /** Resolves when it streams: at once if it does, else when its next process does. */
+  ready(): Promise<void>
+  /** `kill -9`; it starts again after `downMs`. */
+  kill(downMs: number): Promise<void>
+  /** Stands still for `forMs`. */
+  freeze(forMs: number): Promise<void>
+  /** Ends it for good. */
+  stop(): Promise<void>
+  /** The last lines it wrote. */
+  tail(): readonly string[]
+}
+
+const ENTRY = fileURLToPath(new URL('../forestall.ts', import.meta.url))
+const RESTART_MS = 500
+const STOP_MS = 15_000
+const LOOK_MS = 50
+const TAIL_LINES = 30
+
+const delay = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms))
+
+/** Starts a worker and keeps it running, as a service manager would. */
+export function startWorkerProcess(options: WorkerProcessOptions): WorkerProcess {
+  const { slot, prefix, networkFile, windowMs, environment } = options
+  const log = createWriteStream(options.logFile, { flags: 'a' })
+  const tail: string[] = []
+  let exits = 0
+  let stopped = false
+  let downMs = RESTART_MS
+  let child: ChildProcess
+  let streaming = false
+  let killing = false
+
+  function note(line: string): void {
+    log.write(`${line}\n`)
+    tail.push(line)
+    if (tail.length > TAIL_LINES) tail.shift()
+  }
+
+  function launch(): void {
+    const args = ['stream', 'traffic-routing', '--topology', 'all', '--slot', slot, '--prefix', prefix]
+    child = spawn(
+      process.execPath,
+      [ENTRY, ...args, '--network', networkFile, '--window', `${windowMs}ms`, '--verbose'],
+      { env: { ...process.env, ...environment }, stdio: ['ignore', 'ignore', 'pipe'] },
+    )
+    const reader = createInterface({ input: child.stderr as NodeJS.ReadableStream })
+    reader.on('line', (line) => {
+      note(line)
+      if (line.startsWith('streaming ')) streaming = true
+    })
+    child.once('exit', (code, signal) => void ended(signal ?? `exit code ${code}`))
+  }
+
+  async function ended(how: string): Promise<void> {
+    note(`-- ended: ${how}`)
+    if (stopped) return
+    if (!killing) exits++
+    killing = false
+    streaming = false
+    await delay(downMs)
+    downMs = RESTART_MS
+    if (!stopped) launch()
+  }
+
+  const isOver = () => child.exitCode !== null || child.signalCode !== null
+
+  launch()
+  return {
+    slot,
+    get exits() {
+      return exits
+    },
+    async ready() {
+      while (!streaming && !stopped) await delay(LOOK_MS)
+    },
+    async kill(forMs) {
+      if (isOver()) return
+      killing = true
+      downMs = forMs
+      const gone = once(child, 'exit')
+      child.kill('SIGKILL')
+      await gone
+    },
+    async freeze(forMs) {
+      const frozen = child
+      frozen.kill('SIGSTOP')
+      await delay(forMs)
+      frozen.kill('SIGCONT')
+    },
+    async stop() {
+      if (stopped) return
+      stopped = true
+      if (!isOver()) {
+        const gone = once(child, 'exit')
+        child.kill('SIGCONT')
+        child.kill('SIGTERM')
+        const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS)
+        await gone
+        clearTimeout(timer)
+      }
+      log.end()
+    },
+    tail: () => tail,
+  }
+}
