@@ -98,7 +98,7 @@ export async function findReplay(found: Connections, name: string): Promise<stri
   if (name !== 'latest') return name
   const broker = await openBroker(found, 'forestall')
   try {
-    const beganMs = (id: string): number => Number.parseInt(id.slice(id.lastIndexOf('-') + 1), 36) || 0
+    const beganMs = (id: string): number => Number.parseInt(/-([0-9a-z]{8,9})$/.exec(id)?.[1] ?? '0', 36)
     const names = (await broker.admin().listTopics())
       .filter((topic) => topic.endsWith(ROUTES))
       .map((topic) => topic.slice(0, -ROUTES.length))
