@@ -9,7 +9,7 @@ import { readTopic } from './topic-reader.ts'
 import type { TopicTruth, Truth } from './truth.ts'
 import { WindowAccount } from './window-account.ts'
 
-export { createTruth, type TopicTruth, type Truth } from './truth.ts'
+export { createTruth, type Truth } from './truth.ts'
 
 /** What is audited, against what. */
 export interface AuditOptions {

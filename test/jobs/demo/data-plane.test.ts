@@ -81,7 +81,7 @@ function write(
   made: Decision<RouteBody> | Decision<ShardBody>,
 ): void {
   const record = topic === ROUTES ? 'RouteDecision' : 'ShardDecision'
-  const value = codec.encode(topic, record, made as never)
+  const value = codec.encode(topic, record, made)
   broker.producer().add(`${PREFIX}${topic}`, 0, systemClock.nowMs(), Buffer.from(made.entity), value)
 }
 
