@@ -9,8 +9,8 @@ const BITS = 3
 const REGIONS = ['ams', 'fra', 'lhr'] as const
 
 /** Writes records of a topic into its table as the sink does. */
-export function createTableWriter(warehouse: Warehouse) {
-  let offset = 0
+export function createTableWriter(warehouse: Warehouse, firstOffset = 0) {
+  let offset = firstOffset
   return async (
     table: string,
     topic: string,
