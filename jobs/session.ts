@@ -44,10 +44,10 @@ export interface Session {
 
 /** What a session tells while it runs. */
 export interface SessionEvents {
-  onProgress(event: StackProgress): void
-  onPhase(phase: string): void
-  onWarning(error: Error): void
-  onFatal(error: Error): void
+  readonly onProgress: (event: StackProgress) => void
+  readonly onPhase: (phase: string) => void
+  readonly onWarning: (error: Error) => void
+  readonly onFatal: (error: Error) => void
 }
 
 const DEMO_WINDOWS_PER_DAY = 60

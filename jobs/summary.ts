@@ -49,7 +49,7 @@ const LATENCY = `SELECT quantileExactOrNull(0.5)(latency_ms) AS p50, quantileExa
 
 const APPLIED = `SELECT decision_topic, uniqExact(decision_id) AS n FROM acks_decisions FINAL WHERE state = 'applied' GROUP BY decision_topic`
 
-const numbers = <Row extends Record<string, unknown>>(row: Row | undefined): Record<string, number> =>
+const numbers = (row: Record<string, unknown> | undefined): Record<string, number> =>
   Object.fromEntries(Object.entries(row ?? {}).map(([name, value]) => [name, Number(value)]))
 
 /** What is in the warehouse now. */

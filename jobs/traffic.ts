@@ -41,8 +41,8 @@ export interface TrafficOptions {
   readonly solver: 'thread' | 'inline'
   readonly commitIntervalMs?: number
   readonly onRound?: (timeMs: number) => void
-  onWarning(error: Error): void
-  onFatal(error: Error): void
+  readonly onWarning: (error: Error) => void
+  readonly onFatal: (error: Error) => void
 }
 
 /** The running pipelines of traffic-routing. */

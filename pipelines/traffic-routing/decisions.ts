@@ -69,14 +69,14 @@ class DecisionProcessor implements RoundProcessor {
   }
 
   async onRound(round: Round, out: RoundOutput): Promise<void> {
-    const rows = <Row>(name: string) => (round.rows[name] ?? []) as readonly Row[]
-    const demand = this.#world.observe(rows<StreamFeature>('streams'), rows<RegionFeature>('regions'))
+    const rows = (name: string) => round.rows[name] ?? []
+    const demand = this.#world.observe(rows('streams') as StreamFeature[], rows('regions') as RegionFeature[])
     this.#policy.observed(demand)
     if (round.replayed) return
-    const risks = new Map(rows<Risk>('risks').map((risk) => [risk.entity, risk]))
+    const risks = new Map((rows('risks') as Risk[]).map((risk) => [risk.entity, risk]))
     const nowMs = this.#config.time === 'wall' ? this.#deps.clock.nowMs() : round.timeMs
     const turn: Turn = { round, out, nowMs, risks }
-    const scenarios = rows<Scenario>('scenarios').filter((s) => s.metric === DEMAND)
+    const scenarios = (rows('scenarios') as Scenario[]).filter((s) => s.metric === DEMAND)
     this.#decideShards(turn)
     await this.#decideRoutes(turn, scenarios)
     this.#deps.onRound?.(round.timeMs)
@@ -148,23 +148,20 @@ class DecisionProcessor implements RoundProcessor {
       cost_now: costs.costNow,
       cost_after: costs.costAfter,
     }
-    // The first cut and the first routes of all streams are not churn: the budget begins with room for them.
-    this.#budget ??= churnBudget({
-      changes: Math.max(changesPerWindow, 2 * this.#config.network.pairs),
-      intervalMs: windowMs,
-      nowMs,
-    })
+    this.#budget ??= churnBudget({ changes: changesPerWindow, intervalMs: windowMs, nowMs })
+    // The first cut and the first routes of a stream move nothing: they are not churn and cost no token.
+    const isFirst = standing === null
     const verdict = decide<Body>({
       standing,
       proposal: { body, reason },
       nowMs,
       hysteresis,
-      churnBudget: this.#budget,
+      churnBudget: isFirst ? churnBudget({ changes: 1, intervalMs: windowMs, nowMs }) : this.#budget,
       lifeMs,
       mode: { kind: mode },
       sameBody,
     })
-    this.#budget = verdict.budget
+    if (!isFirst) this.#budget = verdict.budget
     const record = recordOf(verdict, {
       subsystem: SUBSYSTEM,
       entity: stream,

@@ -44,12 +44,12 @@ export class KeyTable {
 
   /** The key of a slot as text. */
   text(slot: number): string {
-    return this.#arena.toString('utf8', this.#starts[slot] as number, this.#starts[slot + 1] as number)
+    return this.#arena.toString('utf8', this.#starts[slot], this.#starts[slot + 1])
   }
 
   /** The key of a slot: a view into the arena, valid until the next insertion. */
   view(slot: number): Buffer {
-    return this.#arena.subarray(this.#starts[slot] as number, this.#starts[slot + 1] as number)
+    return this.#arena.subarray(this.#starts[slot], this.#starts[slot + 1])
   }
 
   #equals(slot: number, buffer: Uint8Array, start: number, end: number): boolean {

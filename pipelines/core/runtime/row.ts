@@ -17,7 +17,7 @@ export const slotsOf = <const Name extends string>(fields: readonly Name[]): Rec
 
 /** The text of a string field. Allocates: for reasons and keys, not for every record. */
 export const textOf = (row: Row, slot: number): string =>
-  row.buffer.toString('utf8', row.starts[slot] as number, row.ends[slot] as number)
+  row.buffer.toString('utf8', row.starts[slot], row.ends[slot])
 
 /** What a source's check says of a record: nothing (accept), skip it (valid but not wanted), or refuse it. */
 export type Verdict = undefined | { readonly skip: string } | { readonly invalid: string }

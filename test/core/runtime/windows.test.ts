@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { manualClock } from '../../../pipelines/core/ports/index.ts'
 import { describe as describeTopology } from '../../../pipelines/core/runtime/index.ts'
@@ -70,7 +70,7 @@ describe('windows over partitions that do not follow the key', () => {
           if (s.kind === 'send') {
             const partition = s.sent.partition
             times[partition] = (times[partition] as number) + (s.sent.at % 700)
-            const f = flowOf({ ...s.sent, at: times[partition] as number })
+            const f = flowOf({ ...s.sent, at: times[partition] ?? 0 })
             flows.push(f)
             driver.pipe('telemetry.flows', partition, 'Flow', f)
           } else if (s.kind === 'run') await driver.run()
