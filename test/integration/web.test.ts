@@ -68,7 +68,6 @@ describe.skipIf(CHROMIUM === undefined && !isRequired)('the page in Chromium', (
       'applied in 589 ms by haproxy-ams',
     )
     expect(await page.locator('#counters').innerText()).toContain('412 ms')
-    x
     // Axes, grid and marks alone are below 16,000.
     expect(await drawnPixels()).toBeGreaterThan(30_000)
     expect(await page.locator('#chart').getAttribute('aria-label')).toContain('Traffic of checkout')

@@ -106,7 +106,7 @@ function update(row, it, selected) {
 
 /** The newest values, as a line that fills its height. */
 function sparkline(values) {
-  const [width, height] = [84, 18]
+  const [width, height] = [66, 18]
   const low = Math.min(...values)
   const range = Math.max(...values) - low || 1
   const x = (i) => (values.length < 2 ? width : (i / (values.length - 1)) * width)
