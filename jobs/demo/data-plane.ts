@@ -123,13 +123,22 @@ export async function startDataPlane(options: DataPlaneOptions): Promise<DataPla
       ? []
       : [trackFollower<RouteBody>(context, { ...routes, id: 'haproxy', applier: haproxy.applier })]),
   ]
-  for (const follower of followers) await follower.start()
   let stopping: Promise<void> | null = null
 
   async function stop(): Promise<void> {
-    for (const follower of followers) await follower.stop()
-    await haproxy?.stop()
-    await acks.close()
+    try {
+      for (const follower of followers) await follower.stop()
+    } finally {
+      await haproxy?.stop()
+      await acks.close()
+    }
+  }
+
+  try {
+    for (const follower of followers) await follower.start()
+  } catch (error) {
+    await stop()
+    throw error
   }
 
   return {

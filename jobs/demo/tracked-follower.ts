@@ -91,7 +91,7 @@ export function trackFollower<Body>(context: FollowerContext, spec: FollowerSpec
 
   async function caughtUpWith(limitMs: number): Promise<void> {
     const deadline = performance.now() + limitMs
-    const wanted = await lastDecisions(broker, topic)
+    const wanted = await lastDecisions(broker, topic, limitMs)
     const isBehind = (): boolean =>
       [...wanted].some(([partition, offset]) => (seen.get(partition) ?? -1) < offset)
     while (isBehind() && performance.now() < deadline) {
@@ -133,8 +133,11 @@ function noteOffsets<Body>(source: DecisionSource<Body>, seen: Map<number, numbe
   }
 }
 
-/** Offset of the last committed decision or tombstone of each partition. */
-async function lastDecisions(broker: Broker, topic: string): Promise<Map<number, number>> {
+/**
+ * Offset of the last committed decision or tombstone of each partition. A transaction that is being completed is waited
+ * for, one that a dead writer has left open only up to `limitMs`.
+ */
+async function lastDecisions(broker: Broker, topic: string, limitMs: number): Promise<Map<number, number>> {
   const last = new Map<number, number>()
   const admin = broker.admin()
   const partitions = (await admin.partitions([topic])).get(topic) ?? 0
@@ -150,9 +153,11 @@ async function lastDecisions(broker: Broker, topic: string): Promise<Map<number,
       while (cursor.next()) if (cursor.keyLength >= 0) last.set(cursor.partition, cursor.offset)
     },
   })
+  const timer = setTimeout(() => void reader.close(), limitMs)
   try {
     await reader.done
   } finally {
+    clearTimeout(timer)
     await reader.close()
   }
   return last
