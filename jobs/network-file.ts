@@ -62,6 +62,16 @@ const NetworkFile = z.strictObject({
 
 type Parsed = z.infer<typeof NetworkFile>
 
+/** Names are keys of decisions and features: two of the same name would be taken for one. */
+function checkNames(file: string, field: string, named: readonly { readonly name: string }[]): void {
+  const names = named.map(({ name }) => name)
+  const again = names.find((name, i) => names.indexOf(name) < i)
+  if (again === undefined) return
+  throw new ForestallError('CONFIG_INVALID', `${file}: ${field} has '${again}' twice`, {
+    cure: `Give every entry of "${field}" in ${file} a name of its own.`,
+  })
+}
+
 function pairsOf(file: string, { links, streams }: Parsed): PairSpec[] {
   const index = new Map(links.map((link, i) => [link.name, i]))
   const linkOf = (stream: string, name: string): number => {
@@ -107,6 +117,8 @@ export async function readNetworkFile(file: string, windowMs: number): Promise<T
     )
   }
   const { links, streams, settings = {} } = parsed.data
+  checkNames(file, 'links', links)
+  checkNames(file, 'streams', streams)
   const specs: LinkSpec[] = links.map(({ name, capacityBytesPerSecond, latencyMs }) => ({
     name,
     capacity: capacityBytesPerSecond,
