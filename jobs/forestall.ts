@@ -53,8 +53,15 @@ function buildProgram(finish: (code: ExitCode) => void): Command {
   return program
 }
 
+/** A reader that has seen enough (`| head`) ends the command; it is no failure. */
+function endWithReader(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error
+  process.exit(0)
+}
+
 /** Runs one command; returns how the process ends. Errors are printed, never thrown. */
 export async function main(args: readonly string[]): Promise<ExitCode> {
+  process.stdout.on('error', endWithReader)
   let code: ExitCode = 0
   const program = buildProgram((result) => {
     code = result
