@@ -9,7 +9,7 @@ import {
   type Route,
   type RouteTable,
 } from '../../pipelines/traffic-routing/dataplane.ts'
-import type { Network } from '../../pipelines/traffic-routing/network.ts'
+import type { Network } from '#traffic-routing'
 import { createFlowTable } from './flow-table.ts'
 import { type HaproxyPlane, startHaproxyPlane } from './haproxy-plane.ts'
 import type { RequestReport } from './http-load.ts'

@@ -1,4 +1,4 @@
-import type { LinkSpec, PairSpec, PathSpec } from '../../pipelines/traffic-routing/network.ts'
+import type { LinkSpec, PairSpec, PathSpec } from '#traffic-routing'
 
 /** A region that serves traffic. */
 export interface DemoRegion {

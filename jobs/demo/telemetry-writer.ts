@@ -6,6 +6,7 @@ import { createTruth, isSelfPair, mergeTopic, type Truth } from './truth.ts'
 
 /** Input topics, without prefix. */
 export const FLOWS_TOPIC = 'telemetry.flows'
+/** Where probes of regions go. */
 export const PROBES_TOPIC = 'telemetry.regions'
 
 /** Writes telemetry and keeps account of what Kafka has acknowledged. */

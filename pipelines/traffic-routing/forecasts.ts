@@ -19,6 +19,7 @@ export const FORECASTS = 'traffic.forecasts'
 export const DEMAND = 'bytes_per_second'
 /** Series of a region. */
 export const RTT = 'rtt_ms'
+/** Series of a region: what it can serve of what it announces, bytes per second. */
 export const CAPACITY = 'usable_bytes_per_second'
 
 const RISK_VERSION = 'uncalibrated-1'

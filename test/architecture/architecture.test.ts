@@ -27,7 +27,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'core/features': [...BASE, ...MIDDLE],
   subsystem: [...BASE, ...MIDDLE, 'core/features'],
   // `infra/local` starts the other parts.
-  infra: [...LEAVES, 'core/codec', 'infra'],
+  infra: [...LEAVES, 'core/math', 'core/codec', 'infra'],
   jobs: [...BASE, ...MIDDLE, 'core/features', 'subsystem', 'infra'],
 }
 

@@ -1,5 +1,6 @@
 import type { Buffer } from 'node:buffer'
-import { fiveTupleHash, formatAddress } from '#core/codec'
+import { formatAddress } from '#core/codec'
+import { hashFiveTuple } from '#core/math'
 import { ForestallError, isError } from '#core/ports'
 import type { Flow } from '#schemas'
 import { type FlowFacts, invalid, undecodable } from './facts.ts'
@@ -130,12 +131,12 @@ function toFlow(flow: FlowView, stream: string, eventTimeMs: number): Flow {
     protocol: flow.protocol,
     src_port: flow.sourcePort,
     dst_port: flow.destinationPort,
-    flow_hash: fiveTupleHash(
+    flow_hash: hashFiveTuple(
       flow.source,
       flow.destination,
-      flow.protocol,
       flow.sourcePort,
       flow.destinationPort,
+      flow.protocol,
     ),
     duration_ms: Math.min(Math.max(duration, 0), MAX_INT),
     src_addr: formatAddress(flow.source),

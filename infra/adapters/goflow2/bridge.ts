@@ -1,5 +1,6 @@
 import { Buffer } from 'node:buffer'
-import { fiveTupleHash, type RecordCodec } from '#core/codec'
+import type { RecordCodec } from '#core/codec'
+import { murmur3 } from '#core/math'
 import {
   type Broker,
   type Clock,
@@ -61,7 +62,6 @@ interface FlowBridgeCounters {
 const COMMIT_MS = 200
 const PENDING_BYTES = 16 * 2 ** 20
 const DEAD_LETTER_BYTES = 900_000
-const NO_BYTES = Buffer.alloc(0)
 
 /**
  * Copies goflow2 messages as flows to another topic, each exactly once; what cannot be one goes to
@@ -117,7 +117,7 @@ function createFlowCopy(options: FlowBridgeOptions, deadLetters: string, outputP
     if (flow instanceof ForestallError) return bury(cursor, flow, output)
     const key = Buffer.from(flow.stream)
     // Any partition would do, since topologies merge by stream; its hash keeps a stream in one.
-    const partition = fiveTupleHash(key, NO_BYTES, 0, 0, 0) % outputPartitions
+    const partition = murmur3(key, 0, key.length) % outputPartitions
     output.add(outputTopic, partition, timestampMs, key, codec.encode(outputTopic, 'Flow', flow))
     counters.flows++
   }

@@ -5,6 +5,7 @@ import { BOUNDED, ms } from './bounds.ts'
 
 /** Topics of the decisions shown. */
 export const ROUTES_TOPIC = 'decisions.traffic.routes'
+/** Where shard decisions stand. */
 export const SHARDS_TOPIC = 'decisions.traffic.shards'
 
 /** The decision that stands for a stream. */

@@ -1,5 +1,4 @@
 export * from './address.ts'
 export * from './columns.ts'
 export * from './records.ts'
-export * from './ring-hash.ts'
 export * from './wire.ts'

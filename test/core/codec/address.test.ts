@@ -2,7 +2,7 @@ import { isIPv6 } from 'node:net'
 import { Buffer } from 'node:buffer'
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { fiveTupleHash, formatAddress, parseAddress } from '../../../pipelines/core/codec/index.ts'
+import { formatAddress, parseAddress } from '../../../pipelines/core/codec/index.ts'
 
 const hex = (text: string): string | undefined => parseAddress(text)?.toString('hex')
 
@@ -50,23 +50,5 @@ describe('addresses', () => {
         expect(formatAddress(parseAddress(text) ?? Buffer.alloc(0))).toBe(text)
       }),
     )
-  })
-})
-
-describe('fiveTupleHash', () => {
-  const of = (i: number) =>
-    fiveTupleHash(Buffer.from([10, 0, i >> 8, i & 255]), Buffer.from([10, 9, 9, 9]), 6, 40_000 + i, 443)
-
-  it('never changes: telemetry and data planes must agree', () => {
-    expect(of(0)).toBe(437066318)
-    expect(of(77)).not.toBe(of(78))
-  })
-
-  it('spreads neighbouring flows evenly over the leading bits', () => {
-    const counts = new Int32Array(16)
-    for (let i = 0; i < 16_000; i++) counts[of(i) >>> 28]!++
-    // 15 degrees of freedom: beyond 37.7 once in a thousand.
-    const chiSquare = counts.reduce((sum, n) => sum + (n - 1000) ** 2 / 1000, 0)
-    expect(chiSquare).toBeLessThan(37.7)
   })
 })
