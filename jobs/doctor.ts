@@ -1,9 +1,9 @@
 import { execFile } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
-import { mkdir, statfs } from 'node:fs/promises'
+import { statfs } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { availableParallelism, homedir, totalmem } from 'node:os'
-import { delimiter, join } from 'node:path'
+import { delimiter, dirname, join } from 'node:path'
 import { promisify, stripVTControlCharacters } from 'node:util'
 import { ForestallError } from '#core/ports'
 import { findHaproxy } from '#infra/haproxy'
@@ -111,8 +111,10 @@ async function ports(): Promise<Finding> {
 }
 
 async function disk(dataDir: string): Promise<Finding> {
-  await mkdir(dataDir, { recursive: true })
-  const { bavail, bsize } = await statfs(dataDir)
+  // It may not exist yet, and looking makes nothing.
+  let folder = dataDir
+  while (!existsSync(folder)) folder = dirname(folder)
+  const { bavail, bsize } = await statfs(folder)
   const free = (bavail * bsize) / GIB
   const cure = 'Free at least 2 GiB, or choose another folder with --data-dir.'
   return { ok: free >= 2, detail: `${free.toFixed(1)} GiB free in ${dataDir}`, cure }

@@ -1,6 +1,8 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { execFile } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { afterAll, expect, test } from 'vitest'
 import { runCli } from './run-cli.ts'
 
@@ -38,6 +40,11 @@ test.each(COMMANDS)('help of %s has examples and the global options', async (com
 test('the version is that of the package', async () => {
   const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string }
   expect(await runCli(['--version'])).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' })
+})
+
+test('the installed command is the same one', async () => {
+  const { stdout } = await promisify(execFile)(process.execPath, ['jobs/forestall.mjs', 'doctor', '--help'])
+  expect(stdout).toContain('Usage: forestall doctor')
 })
 
 test.each([
@@ -94,7 +101,9 @@ test('defaults from a file: below the command line, checked like it', async () =
 })
 
 test('the doctor finds what the tests themselves need', async () => {
-  const { stdout } = await runCli(['doctor', '--json', '--data-dir', dir])
+  const dataDir = join(dir, 'not', 'yet')
+  const { stdout } = await runCli(['doctor', '--json', '--data-dir', dataDir])
+  expect(existsSync(dataDir)).toBe(false)
   const { checks } = JSON.parse(stdout) as {
     checks: { name: string; ok: boolean; required: boolean; detail: string; cure: string }[]
   }
