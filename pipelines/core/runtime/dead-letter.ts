@@ -12,16 +12,23 @@ export interface Refusal {
   readonly reason: string
 }
 
+/** Topic of the record (name in the topology), and the topic whose dead letters take it: the same unless it is internal. */
+export interface LetterOrigin {
+  readonly topic: string
+  readonly letters?: string
+}
+
 /** Sends the cursor's record to the dead letters of its topic, with its original bytes (cut to `maxBytes`). */
 export function emitDeadLetter(
   context: TaskContext,
   topology: string,
-  topic: string,
+  from: LetterOrigin,
   cursor: RecordCursor,
   refusal: Refusal,
   maxBytes: number,
 ): void {
   const { buffer, keyStart, keyLength, valueStart, valueLength } = cursor
+  const { topic, letters = topic } = from
   const letter: DeadLetter = {
     topic,
     partition: cursor.partition,
@@ -37,7 +44,7 @@ export function emitDeadLetter(
     topology,
     at_ms: context.clock.nowMs(),
   }
-  const to = deadLetterTopic(topic)
+  const to = deadLetterTopic(letters)
   const key = Buffer.from(`${cursor.partition}:${cursor.offset}`)
   context.out.emit(
     context.topicName(to),

@@ -79,6 +79,19 @@ export class OriginProgress {
     return true
   }
 
+  /** Takes over what a commit note knew, in the same order; origins that are new since then have not spoken. */
+  restore(note: { readonly origins: readonly number[]; readonly idle: readonly boolean[] }): void {
+    for (let i = 0; i < Math.min(note.origins.length, this.watermarks.length); i++) {
+      this.watermarks[i] = note.origins[i] as number
+      this.idle[i] = note.idle[i] ? 1 : 0
+    }
+  }
+
+  /** The largest watermark: nobody has written anything that belongs behind it. */
+  aheadMs(): number {
+    return this.watermarks.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY)
+  }
+
   /** True if no origin speaks: then this input holds nobody up. */
   get allIdle(): boolean {
     return this.idle.every((flag) => flag === 1)

@@ -27,6 +27,10 @@ export class MergeTask implements Task {
   #committed = 0
   #closedThroughMs = Number.NEGATIVE_INFINITY
   #incompleteBeforeMs = Number.NEGATIVE_INFINITY
+  /** Where the replay of open windows should have begun, if retention had not removed it. */
+  #lostFrom = Number.POSITIVE_INFINITY
+  /** Blocks that nobody has read are gone, too: of which windows, the next marks tell. */
+  #gap = false
   #idle = false
   #urgent = false
   #dirty = false
@@ -73,19 +77,18 @@ export class MergeTask implements Task {
     const { committed, earliest } = starts.get(key) as TaskStart
     this.#committed = committed.offset < 0 ? earliest : committed.offset
     this.#position = this.#committed
-    const note = decodeNote(committed.metadata)
-    if (note === undefined || committed.offset < 0) return new Map([[key, this.#committed]])
-    this.#closedThroughMs = note.closedThroughMs
-    note.origins.forEach((w, i) => {
-      this.#progress.watermarks[i] = w
-      this.#progress.idle[i] = note.idle[i] ? 1 : 0
-    })
-    if (note.replayFrom >= earliest) return new Map([[key, note.replayFrom]])
-    this.#incompleteBeforeMs = Number.isFinite(note.closedThroughMs)
-      ? note.closedThroughMs + this.#spec.sizeMs
-      : Infinity
-    this.#context.warn(lostInput(this.id, input, note.replayFrom, earliest))
-    return new Map([[key, Math.min(earliest, this.#committed)]])
+    const note = committed.offset < 0 ? undefined : decodeNote(committed.metadata)
+    if (note !== undefined) {
+      this.#closedThroughMs = note.closedThroughMs
+      this.#progress.restore(note)
+    }
+    const from = note?.replayFrom ?? this.#committed
+    if (from >= earliest) return new Map([[key, from]])
+    this.#lostFrom = from
+    this.#incompleteBeforeMs = this.#progress.aheadMs()
+    this.#gap = earliest > this.#committed
+    this.#context.warn(lostInput(this.id, input, from, earliest))
+    return new Map([[key, earliest]])
   }
 
   async process(cursor: RecordCursor): Promise<void> {
@@ -117,10 +120,15 @@ export class MergeTask implements Task {
     this.#context.counters.late++
     const reason = `partial aggregates of the window at ${startMs} came after it had closed without this source partition`
     const refusal = { code: 'RECORD_LATE', reason } as const
-    emitDeadLetter(this.#context, this.#topology, this.#source.topic, cursor, refusal, cursor.valueLength)
+    const from = { topic: this.#spec.merge?.topic ?? '', letters: this.#source.topic }
+    emitDeadLetter(this.#context, this.#topology, from, cursor, refusal, cursor.valueLength)
   }
 
   #close(): void {
+    if (this.#gap) {
+      this.#incompleteBeforeMs = this.#progress.aheadMs()
+      this.#gap = false
+    }
     const throughMs = this.#progress.watermarkMs()
     const idle = this.#progress.allIdle
     if (!(throughMs > this.#closedThroughMs)) {
@@ -150,10 +158,13 @@ export class MergeTask implements Task {
     this.#urgent = false
     if (!this.#dirty || this.#position < this.#committed) return []
     this.#dirty = false
+    const held = this.#store.replayFrom(this.#position)
+    // As long as an incomplete window is open, the next restart must find the same loss.
+    const lacking = this.#closedThroughMs < this.#incompleteBeforeMs
     const note = encodeNote({
       closedThroughMs: this.#closedThroughMs,
       eventTimeMs: Number.NEGATIVE_INFINITY,
-      replayFrom: this.#store.replayFrom(this.#position),
+      replayFrom: lacking ? Math.min(held, this.#lostFrom) : held,
       origins: [...this.#progress.watermarks],
       idle: [...this.#progress.idle].map((flag) => flag === 1),
     })

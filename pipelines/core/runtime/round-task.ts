@@ -141,10 +141,7 @@ export class RoundTask implements Task {
       if (note !== undefined && committed.offset >= 0) {
         resumed = true
         this.#emittedThroughMs = Math.max(this.#emittedThroughMs, note.closedThroughMs)
-        note.origins.forEach((w, i) => {
-          input.progress.watermarks[i] = w
-          input.progress.idle[i] = note.idle[i] ? 1 : 0
-        })
+        input.progress.restore(note)
         // Without a snapshot the state begins with the log: the rounds since its start are replayed.
         start = Math.min(start, snapshot?.replayFrom.get(key) ?? earliest)
       }
@@ -192,7 +189,9 @@ export class RoundTask implements Task {
       return
     }
     const timeMs = (row as Record<string, unknown>)[input.time] as number
-    if (timeMs <= this.#doneThroughMs) {
+    // A round that stands is over for what comes now, also while a restart has yet to replay it.
+    const overMs = live ? Math.max(this.#doneThroughMs, this.#emittedThroughMs) : this.#doneThroughMs
+    if (timeMs <= overMs) {
       if (live) this.#context.counters.late++
       return
     }
@@ -205,7 +204,8 @@ export class RoundTask implements Task {
   #refuse(cursor: RecordCursor, input: Input, reason: string): void {
     this.#context.counters.deadLetters++
     const refusal = { code: 'RECORD_UNDECODABLE', reason } as const
-    emitDeadLetter(this.#context, this.#topology, input.logicalTopic, cursor, refusal, MAX_DEAD_LETTER_BYTES)
+    const { logicalTopic: topic } = input
+    emitDeadLetter(this.#context, this.#topology, { topic }, cursor, refusal, MAX_DEAD_LETTER_BYTES)
   }
 
   /** Rounds run once all inputs have reached what was committed: before, rows of a round may still be missing. */
@@ -331,7 +331,7 @@ export class RoundTask implements Task {
     this.#sinceSnapshot = 0
     const replayFrom = new Map(
       [...this.#inputs.values()].map((input) => [
-        partitionKey(input.topic, this.#partition),
+        partitionKey(input.topic, input.partition),
         this.#replayFrom(input),
       ]),
     )

@@ -35,9 +35,15 @@ export class SourceTask implements Task {
   /** Records below this offset were counted by an earlier run: they only fill open windows. */
   #committed = 0
   #eventTimeMs = Number.NEGATIVE_INFINITY
+  /** Where the replay of open windows should have begun, if retention had not removed it; and which windows lack it. */
+  #lostFrom = Number.POSITIVE_INFINITY
+  #lostBeforeMs = Number.NEGATIVE_INFINITY
+  #gap = false
   #progressed = false
   #urgent = false
   #idle = false
+  /** An earlier run may have said that this source is idle: what comes first takes that back. */
+  #announced = false
   #lastRecordAtMs: number
   #dirty = false
 
@@ -83,17 +89,26 @@ export class SourceTask implements Task {
     this.#position = this.#committed
     this.#account = new Account(this.#committed)
     let from = this.#committed
-    if (note !== undefined && committed.offset >= 0) from = this.#adopt(note, earliest, input)
-    return new Map([[key, from]])
+    if (note !== undefined && committed.offset >= 0) from = this.#adopt(note)
+    if (from >= earliest) return new Map([[key, from]])
+    this.#lostFrom = from
+    this.#lose(this.#eventTimeMs)
+    // Records that nobody has seen are gone, too: the window in which the input goes on lacks its beginning.
+    this.#gap = earliest > this.#committed
+    this.#context.warn(lostInput(this.id, input, from, earliest))
+    return new Map([[key, earliest]])
   }
 
-  #adopt(note: CommitNote, earliest: number, input: TopicPartition): number {
+  #adopt(note: CommitNote): number {
     this.#eventTimeMs = note.eventTimeMs
     for (const sink of this.#sinks) sink.resume(note.eventTimeMs)
-    if (note.replayFrom >= earliest) return note.replayFrom
-    for (const sink of this.#sinks) sink.lostInput(note.eventTimeMs)
-    this.#context.warn(lostInput(this.id, input, note.replayFrom, earliest))
-    return Math.max(earliest, Math.min(note.replayFrom, this.#committed))
+    return note.replayFrom
+  }
+
+  /** Windows that begin before `beforeMs` are incomplete. */
+  #lose(beforeMs: number): void {
+    this.#lostBeforeMs = beforeMs
+    for (const sink of this.#sinks) sink.lostInput(beforeMs)
   }
 
   async process(cursor: RecordCursor): Promise<void> {
@@ -137,6 +152,10 @@ export class SourceTask implements Task {
       return
     }
     const timeMs = row.numbers[this.#timeSlot] as number
+    if (this.#gap) {
+      this.#gap = false
+      this.#lose(timeMs)
+    }
     if (timeMs > this.#eventTimeMs) {
       this.#eventTimeMs = timeMs
       this.#progressed = true
@@ -214,14 +233,7 @@ export class SourceTask implements Task {
   #refuse(cursor: RecordCursor, refusal: Refusal): void {
     this.#account.deadLetters++
     this.#context.counters.deadLetters++
-    emitDeadLetter(
-      this.#context,
-      this.#topology.name,
-      this.#spec.topic,
-      cursor,
-      refusal,
-      this.#spec.maxRecordBytes,
-    )
+    emitDeadLetter(this.#context, this.#topology.name, this.#spec, cursor, refusal, this.#spec.maxRecordBytes)
   }
 
   #late(cursor: RecordCursor): void {
@@ -231,7 +243,7 @@ export class SourceTask implements Task {
     emitDeadLetter(
       this.#context,
       this.#topology.name,
-      this.#spec.topic,
+      this.#spec,
       cursor,
       { code: 'RECORD_LATE', reason },
       this.#spec.maxRecordBytes,
@@ -241,16 +253,21 @@ export class SourceTask implements Task {
   #closeWindows(): void {
     if (!this.#progressed && !this.#idle) return
     if (this.#position < this.#committed) return
-    const woke = this.#idle
+    const woke = this.#idle || !this.#announced
     this.#progressed = false
     this.#idle = false
+    this.#announced = true
     for (const sink of this.#sinks) if (sink.advance(this.#eventTimeMs, false, woke)) this.#urgent = true
   }
 
-  tick(nowMs: number): void {
-    if (this.#idle || nowMs - this.#lastRecordAtMs < this.#spec.idleMs) return
+  tick(nowMs: number, blindMs: number): void {
+    this.#lastRecordAtMs = Math.min(nowMs, this.#lastRecordAtMs + blindMs)
+    if (this.#idle || this.#position < this.#committed) return
+    if (nowMs - this.#lastRecordAtMs < this.#spec.idleMs) return
     this.#idle = true
     this.#urgent = true
+    // The marks go out with an offset, whose generation the broker checks: a member that was evicted must not speak.
+    this.#dirty = true
     for (const sink of this.#sinks) sink.advance(this.#eventTimeMs, true, true)
   }
 
@@ -259,7 +276,10 @@ export class SourceTask implements Task {
     if (!this.#dirty || this.#position < this.#committed) return []
     this.#dirty = false
     const input = this.inputs[0] as TopicPartition
-    const replayFrom = this.#sinks.reduce((from, sink) => sink.store.replayFrom(from), this.#position)
+    const held = this.#sinks.reduce((from, sink) => sink.store.replayFrom(from), this.#position)
+    // As long as an incomplete window is open, the next restart must find the same loss.
+    const lacking = this.#sinks.some((sink) => sink.opensBefore(this.#lostBeforeMs))
+    const replayFrom = lacking ? Math.min(held, this.#lostFrom) : held
     const note = encodeNote({
       closedThroughMs: 0,
       eventTimeMs: this.#eventTimeMs,

@@ -61,8 +61,8 @@ export interface Task {
   restore(starts: ReadonlyMap<string, TaskStart>): Promise<ReadonlyMap<string, number>>
   /** Takes one batch in. */
   process(cursor: RecordCursor): Promise<void>
-  /** Regular tick, wall clock: idleness. */
-  tick(nowMs: number): void
+  /** Regular tick, wall clock: idleness. `blindMs` of the time since the last tick nothing could have been seen. */
+  tick(nowMs: number, blindMs: number): void
   /** True if a window or a round was emitted since the last commit: worth committing at once. */
   readonly urgent: boolean
   /** Writes what belongs to the commit (ledger) and returns the offsets to commit; empty if nothing changed. */

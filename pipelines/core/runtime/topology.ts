@@ -127,6 +127,16 @@ export function defineTopology(topology: Topology): Topology {
     if (Object.keys(round.inputs).length === 0) wrong(name, 'has no input')
     if (!(round.snapshotEvery > 0)) wrong(name, `snapshotEvery ${round.snapshotEvery} must be positive`)
   }
+  const readers = new Map<string, string>()
+  const reads = (node: string, topic: string): void => {
+    // A group has one committed offset per partition, and one note beside it.
+    if (readers.has(topic)) wrong(node, `topic '${topic}' is read by '${readers.get(topic)}' already`)
+    readers.set(topic, node)
+  }
+  for (const [name, { topic }] of Object.entries(topology.sources)) reads(name, topic)
+  for (const [name, { merge }] of Object.entries(topology.windows)) if (merge) reads(name, merge.topic)
+  for (const [name, { inputs }] of Object.entries(topology.rounds))
+    for (const { topic } of Object.values(inputs)) reads(name, topic)
   return topology
 }
 

@@ -52,6 +52,11 @@ export class WindowSink {
     this.#incompleteBeforeMs = beforeMs
   }
 
+  /** True if a window that begins before `beforeMs` (event time) has not been emitted yet. */
+  opensBefore(beforeMs: number): boolean {
+    return Number.isFinite(beforeMs) && this.#closedThroughMs < beforeMs + this.#spec.sizeMs - 1
+  }
+
   /** Emits what the watermark closes and tells the progress; true if anything was emitted. */
   advance(watermarkMs: number, idle: boolean, announce: boolean): boolean {
     const throughMs = this.store.closesThroughMs(watermarkMs)

@@ -6,7 +6,7 @@ import type {
   RecordCursor,
   TransactionalProducer,
 } from '../ports/index.ts'
-import { isError, partitionKey } from '../ports/index.ts'
+import { createPause, isError, partitionKey, systemTimers } from '../ports/index.ts'
 import { type Counters, createCounters } from './counters.ts'
 import type { RecordReaders } from './record-readers.ts'
 import { readSnapshot } from './snapshots.ts'
@@ -56,6 +56,8 @@ export function createWorker(options: WorkerOptions): Worker {
 const DEFAULT_COMMIT_MS = 100
 const DEFAULT_PENDING_BYTES = 16 << 20
 const RETRY_MS = 500
+/** Ticks further apart than this were not on time. */
+const BLIND_AFTER_MS = 1000
 
 /** Another process has taken this worker's place: going on would fence it in turn. */
 const isFenced = (error: unknown): error is Error =>
@@ -75,12 +77,22 @@ class GroupWorker implements Worker {
   #lastCommitMs = 0
   #timer: NodeJS.Timeout | undefined
   #stopped = false
-  #restarting = false
+  /** What is held may not be what stands in Kafka: nothing is processed or committed until it has joined anew. */
+  #broken = false
   #ticking = false
+  #tickedMs = 0
+  /** When a broker last answered, and how old that may become (only sources fall silent). */
+  #contactMs = 0
+  readonly #contactEveryMs: number
+  #recovering: Promise<void> | undefined
+  #starting: Promise<void> = Promise.resolve()
+  #closing: Promise<void> | undefined
+  readonly #pause = createPause(systemTimers)
 
   constructor(options: WorkerOptions) {
     this.#o = options
     this.#group = `${options.prefix ?? ''}${options.topology.name}`
+    this.#contactEveryMs = Math.min(...Object.values(options.topology.sources).map((s) => s.idleMs)) / 4
     this.#producer = options.broker.transactionalProducer({
       transactionalId: `${this.#group}-${options.slot}`,
     })
@@ -94,23 +106,43 @@ class GroupWorker implements Worker {
     return this.#tasks.reduce((total, task) => total + task.bytes, 0)
   }
 
-  async start(): Promise<void> {
+  start(): Promise<void> {
+    this.#starting = this.#start()
+    return this.#starting
+  }
+
+  async #start(): Promise<void> {
     await this.#loadPartitions()
     await this.#producer.init()
+    if (this.#stopped) return
     await this.#join()
+    if (this.#stopped) return
     const everyMs = this.#o.commitIntervalMs ?? DEFAULT_COMMIT_MS
     this.#timer = setInterval(() => this.#queueTick(), everyMs)
     this.#timer.unref()
   }
 
   async stop(): Promise<void> {
-    if (this.#stopped) return
-    this.#stopped = true
-    clearInterval(this.#timer)
-    // Committed before the group is left: afterwards the generation would be refused.
-    await this.#exclusive(() => this.#revoked())
-    await this.#reader?.close()
-    await this.#producer.close()
+    if (!this.#stopped) {
+      this.#stopped = true
+      // Committed before the group is left: afterwards the generation would be refused.
+      if (!this.#broken) await this.#exclusive(() => this.#revoked())
+    }
+    await this.#close()
+  }
+
+  /** Ends everything; whatever is under way (a start, a recovery) ends first. */
+  #close(): Promise<void> {
+    this.#closing ??= (async () => {
+      clearInterval(this.#timer)
+      this.#pause.end()
+      await this.#reader?.close()
+      const closed = this.#producer.close() // also ends an abort that waits for a broker that is gone
+      await Promise.allSettled([this.#starting, this.#recovering])
+      await this.#reader?.close() // a start or a recovery may just have made it
+      await closed
+    })()
+    return this.#closing
   }
 
   #topicName = (topic: string): string => `${this.#o.prefix ?? ''}${topic}`
@@ -175,7 +207,6 @@ class GroupWorker implements Worker {
 
   async #assigned(assignment: Assignment): Promise<Map<string, number>> {
     this.counters.assignments++
-    this.#assignment = assignment
     const { broker, topology } = this.#o
     const admin = broker.admin()
     const earliest = await admin.offsets(assignment.partitions, 'earliest').finally(() => admin.close())
@@ -184,24 +215,28 @@ class GroupWorker implements Worker {
       const key = partitionKey(committed.topic, committed.partition)
       starts.set(key, { committed, earliest: earliest.get(key) ?? 0 })
     }
-    this.#tasks = createTasks(topology, assignment.partitions, this.#context(), (topic, partition) =>
+    const tasks = createTasks(topology, assignment.partitions, this.#context(), (topic, partition) =>
       readSnapshot(broker, topic, partition),
     )
-    this.#byInput = new Map()
+    const byInput = new Map<string, Task[]>()
     const from = new Map<string, number>()
-    for (const task of this.#tasks) {
+    for (const task of tasks) {
       for (const [key, offset] of await task.restore(starts))
         from.set(key, Math.min(offset, from.get(key) ?? offset))
       for (const input of task.inputs) {
         const key = partitionKey(input.topic, input.partition)
-        this.#byInput.set(key, [...(this.#byInput.get(key) ?? []), task])
+        byInput.set(key, [...(byInput.get(key) ?? []), task])
       }
     }
+    // Only whole: a tick that comes after a failure above must not find half of it.
+    this.#assignment = assignment
+    this.#tasks = tasks
+    this.#byInput = byInput
     return from
   }
 
   async #batch(cursor: RecordCursor): Promise<void> {
-    if (this.#stopped || this.#restarting) return
+    if (this.#stopped || this.#broken) return
     const tasks = this.#byInput.get(partitionKey(cursor.topic, cursor.partition))
     if (tasks === undefined) return
     try {
@@ -227,14 +262,27 @@ class GroupWorker implements Worker {
   }
 
   async #tick(): Promise<void> {
-    if (this.#stopped || this.#restarting || this.#assignment === undefined) return
+    const nowMs = this.#o.clock.nowMs()
+    const sinceMs = nowMs - this.#tickedMs
+    this.#tickedMs = nowMs
+    if (this.#stopped || this.#broken || this.#assignment === undefined) return
     try {
-      const nowMs = this.#o.clock.nowMs()
-      for (const task of this.#tasks) task.tick(nowMs)
+      if (nowMs - this.#contactMs >= this.#contactEveryMs) await this.#touch(this.#assignment)
+      if (this.#o.clock.nowMs() - nowMs > BLIND_AFTER_MS) return
+      // A process that stood still, or waited for a broker that was gone, cannot say that nothing came.
+      const blindMs = sinceMs > BLIND_AFTER_MS ? sinceMs : 0
+      for (const task of this.#tasks) task.tick(nowMs, blindMs)
       if (this.#tasks.some((task) => task.urgent) || this.#due()) await this.#commit()
     } catch (error) {
       this.#failed(error as Error)
     }
+  }
+
+  /** Silence of a source means nothing while the broker does not answer: then this waits for it, and fails in the end. */
+  async #touch({ partitions }: Assignment): Promise<void> {
+    const admin = this.#o.broker.admin()
+    await admin.offsets(partitions.slice(0, 1), 'latest').finally(() => admin.close())
+    this.#contactMs = this.#o.clock.nowMs()
   }
 
   async #commit(): Promise<void> {
@@ -246,6 +294,7 @@ class GroupWorker implements Worker {
     if (this.#producer.dirty) {
       await this.#producer.commit()
       this.counters.commits++
+      this.#contactMs = nowMs
     }
     this.#lastCommitMs = performance.now()
   }
@@ -253,9 +302,7 @@ class GroupWorker implements Worker {
   /** The group moves on: finish under the old generation, or undo. */
   async #revoked(): Promise<void> {
     await this.#finish()
-    this.#assignment = undefined
-    this.#tasks = []
-    this.#byInput = new Map()
+    this.#drop()
   }
 
   async #finish(): Promise<void> {
@@ -264,47 +311,57 @@ class GroupWorker implements Worker {
     } catch (error) {
       if (isFenced(error)) return this.#fatal(error)
       this.counters.aborts++
-      await this.#producer.abort().catch((e: unknown) => this.#fatal(e as Error))
+      await this.#producer.abort().catch((e: unknown) => this.#failed(e as Error))
     }
   }
 
   /** A failure: a fenced worker ends; others undo the transaction and join again from what was committed. */
   #failed(error: Error): void {
-    if (this.#stopped || this.#restarting) return
+    if (this.#stopped) return
     if (isFenced(error)) return this.#fatal(error)
-    if (!isError(error, 'GENERATION_STALE')) this.#o.onWarning?.(error)
-    this.#restarting = true
-    void this.#restart()
+    if (!this.#broken && !isError(error, 'GENERATION_STALE')) this.#o.onWarning?.(error)
+    this.#broken = true
+    // One at a time: a failure while it joins makes the loop go round again.
+    this.#recovering ??= this.#recover()
   }
 
-  async #restart(): Promise<void> {
-    while (!this.#stopped) {
+  async #recover(): Promise<void> {
+    while (this.#broken && !this.#stopped) {
       try {
-        this.#assignment = undefined
-        this.#tasks = []
-        this.#byInput = new Map()
-        await this.#reader?.close()
-        await this.#gate
-        this.counters.aborts++
-        await this.#producer.abort()
-        this.#restarting = false
-        await this.#join()
-        return
+        await this.#rejoin()
       } catch (error) {
-        if (isFenced(error)) return this.#fatal(error)
-        this.#restarting = true
-        this.#o.onWarning?.(error as Error)
-        await new Promise((resolve) => setTimeout(resolve, RETRY_MS))
+        this.#broken = true
+        if (isFenced(error)) this.#fatal(error)
+        else if (!this.#stopped) this.#o.onWarning?.(error as Error)
+        await this.#pause.wait(RETRY_MS)
       }
     }
+    // In the same turn as the last look at `broken`: a failure that follows begins a recovery of its own.
+    this.#recovering = undefined
+  }
+
+  async #rejoin(): Promise<void> {
+    this.#drop()
+    await this.#reader?.close()
+    await this.#gate
+    this.counters.aborts++
+    await this.#producer.abort()
+    if (this.#stopped) return
+    this.#broken = false
+    await this.#join()
+  }
+
+  #drop(): void {
+    this.#assignment = undefined
+    this.#tasks = []
+    this.#byInput = new Map()
   }
 
   #fatal(error: Error): void {
     if (this.#stopped) return
     this.#stopped = true
-    clearInterval(this.#timer)
-    void this.#reader?.close().catch(() => undefined)
-    void this.#producer.close().catch(() => undefined)
+    this.#drop()
+    this.#close().catch(() => undefined)
     this.#o.onFatal(error)
   }
 }

@@ -180,7 +180,7 @@ class MemoryDriver implements TestDriver {
   }
 
   tick(): void {
-    for (const task of this.#tasks) task.tick(this.clock.nowMs())
+    for (const task of this.#tasks) task.tick(this.clock.nowMs(), 0)
   }
 
   async crash(): Promise<void> {
