@@ -37,7 +37,7 @@ export function alignSeries({ toMs, actual, forecast, outlook, risk }) {
 export function createChart() {
   const host = byId('chart')
   let plots = null
-  let shown = { decisions: [], answer: null, lines: null, isLimitShown: false }
+  let shown = { decisions: [], answer: null, lines: null, isLimitShown: false, top: 1 }
 
   const size = () => ({ width: host.clientWidth, height: Math.max(150, host.clientHeight - RISK_HEIGHT) })
   const drop = () => {
@@ -79,9 +79,9 @@ export function createChart() {
       hint.hidden = emptyText === ''
       setText(hint, emptyText)
       if (isEmpty) return drop()
-      const top = Math.max(...answer.actual.value, ...answer.forecast.q975, ...answer.outlook.q975)
-      const isLimitShown = answer.limit !== null && answer.limit < 2.2 * top
-      shown = { answer, decisions, lines: alignSeries(answer), isLimitShown }
+      const isLimitShown = answer.limit !== null && answer.limit < 2.2 * highest(answer)
+      const top = topOf(answer, isLimitShown)
+      shown = { answer, decisions, lines: alignSeries(answer), isLimitShown, top }
       if (plots === null) build()
       else {
         plots[0].setData(traffic())
@@ -91,6 +91,16 @@ export function createChart() {
       host.setAttribute('aria-label', inWords(shown))
     },
   }
+}
+
+const highest = ({ actual, forecast, outlook }) =>
+  Math.max(1, ...actual.value, ...forecast.q50, ...outlook.q50)
+
+/** Top of the axis: a model that knows little has an interval of any width, which may run out of the picture. */
+function topOf(answer, isLimitShown) {
+  const interval = Math.max(0, ...answer.forecast.q975, ...answer.outlook.q975)
+  const traffic = Math.min(interval, 1.6 * highest(answer))
+  return 1.08 * Math.max(highest(answer), traffic, isLimitShown ? answer.limit : 0)
 }
 
 const colours = () => ({
@@ -138,10 +148,7 @@ function trafficOptions({ width, height, look, sync, onCursor, shown }) {
     cursor: { sync, y: false, drag: { x: false, y: false }, points: { size: 6 } },
     scales: {
       y: {
-        range: (_, min, max) => [
-          0,
-          1.08 * Math.max(max ?? 1, shown().isLimitShown ? shown().answer.limit : 0, 1),
-        ],
+        range: () => [0, shown().top],
       },
     },
     axes: axes(look, (_, ticks) => ticks.map(rate)),

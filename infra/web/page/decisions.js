@@ -151,7 +151,12 @@ export function drawDeadLetters({ counts, deadLetters }) {
             counts
               .slice(0, 4)
               .map((it) =>
-                h('li', {}, h('b', {}, it.code), h('span', { class: 'muted' }, `${it.count} of ${it.topic}`)),
+                h(
+                  'li',
+                  { title: it.topic },
+                  h('b', { class: 'small' }, it.code),
+                  h('span', { class: 'muted' }, String(it.count)),
+                ),
               ),
           ),
           h(

@@ -25,7 +25,7 @@ function route(it, isSelected, nowMs) {
       ? it.mode.replace('_', ' ')
       : it.expiresAtMs === null
         ? ''
-        : `expires in ${duration(it.expiresAtMs - nowMs)}`
+        : `${duration(Math.max(0, it.expiresAtMs - nowMs))} left`
   return h(
     'li',
     { class: isSelected ? 'selected' : '' },

@@ -33,7 +33,12 @@ export function createStreamList(onSelect) {
     h(
       'tr',
       { onclick: () => onSelect(stream) },
-      h('th', { scope: 'row' }, h('button', { type: 'button' }, stream), h('span', { class: 'split-bar' })),
+      h(
+        'th',
+        { scope: 'row' },
+        h('button', { type: 'button' }, breakable(stream)),
+        h('span', { class: 'split-bar' }),
+      ),
       h('td', { class: 'num' }, h('span', { class: 'value' }), h('span', { class: 'spark' })),
       h('td', { class: 'num peak' }),
       h('td', { class: 'risk' }),
@@ -103,6 +108,9 @@ function update(row, it, selected) {
       : `Median and 80 % interval in ${duration(it.forecast.horizonMs)}, by ${it.forecast.model}`
   replaceIfChanged(row.querySelector('.risk'), it.risk, () => riskBar(it.risk))
 }
+
+/** A name that may be broken after its separators. */
+const breakable = (name) => name.split(/(?<=[>/:._-])/).flatMap((part) => [part, h('wbr')])
 
 /** The newest values, as a line that fills its height. */
 function sparkline(values) {
