@@ -37,7 +37,7 @@ const TOMBSTONES_KEPT_MS = 7 * 86_400_000
 
 function log(
   name: string,
-  record: RecordName,
+  record: RecordName | null,
   keyField: string | null,
   key: string,
   doc: string,
@@ -141,6 +141,21 @@ const LIVE_TOPICS: readonly TopicDefinition[] = [
     'entity',
     'The stream; a tombstone means back to the default.',
     'Which paths carry the shards of each stream.',
+  ),
+  compacted(
+    'state.traffic.processors',
+    null,
+    null,
+    '`token/<stream>` or `region/<region>`.',
+    'Which region processes which stream, and from where: see design/stream-handover.md.',
+  ),
+  log(
+    'processed.traffic',
+    null,
+    null,
+    'As in `telemetry.flows`.',
+    'What the regional processors made of the flows; header `forestall.region` says which one.',
+    { partitions: 4 },
   ),
   log('acks.decisions', 'Ack', 'entity', 'What was decided about.', 'What followers did with decisions.', {
     eventTime: false,
