@@ -172,7 +172,7 @@ class ForecastProcessor implements RoundProcessor {
     const { scope, windowMs, publishSteps } = this.#config
     const q = this.#quantiles
     const id = { scope, entity: series.entity, metric: series.metric, issued_at_ms: issuedMs }
-    const model = { model: forecaster.modelName, model_version: String(forecaster.modelVersion) }
+    const model = { model: forecaster.modelName, model_version: forecaster.modelVersion }
     for (const step of publishSteps) {
       const at = (step - 1) * LEVELS
       const level = (i: number) => q[at + i] as number

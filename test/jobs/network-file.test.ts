@@ -59,7 +59,7 @@ describe('a network file', () => {
     const defaults: Record<string, unknown> = { ...DEFAULT_TRAFFIC_CONFIG }
     for (const name of named) {
       const config = readChanged((json) => (json.settings = { [name]: defaults[name] }))
-      await expect(config, name).resolves.toHaveProperty(name, defaults[name])
+      await expect(config).resolves.toHaveProperty(name, defaults[name])
     }
   })
 })

@@ -37,13 +37,12 @@ function expectOneLine(decisions: readonly (RouteDecision | ShardDecision)[]): v
   expect(new Set(decisions.map((d) => d.decision_id)).size).toBe(decisions.length)
   for (const entity of new Set(decisions.map((d) => d.entity))) {
     const own = of(decisions, entity)
-    own.forEach((decision, i) => {
-      const before = own[i - 1]
-      expect(decision.supersedes).toBe(before?.decision_id ?? null)
-      if (before !== undefined) {
-        expect(decision.epoch).toBeGreaterThan(before.epoch)
-        expect(decision.issued_at_ms).toBeGreaterThan(before.issued_at_ms)
-      }
+    expect(own[0]!.supersedes).toBeNull()
+    own.slice(1).forEach((decision, i) => {
+      const before = own[i]!
+      expect(decision.supersedes).toBe(before.decision_id)
+      expect(decision.epoch).toBeGreaterThan(before.epoch)
+      expect(decision.issued_at_ms).toBeGreaterThan(before.issued_at_ms)
     })
   }
 }

@@ -28,9 +28,9 @@ interface World {
   readonly codec: RecordCodec
   readonly warnings: Error[]
   /** Sends flows, dealt over streams and partitions. */
-  send(count: number): Promise<void>
-  decide(stream: string, owner: string, replayId?: string): Promise<void>
-  start(): Promise<RunningProcessors>
+  readonly send: (count: number) => Promise<void>
+  readonly decide: (stream: string, owner: string, replayId?: string) => Promise<void>
+  readonly start: () => Promise<RunningProcessors>
 }
 
 async function newWorld(): Promise<World> {
