@@ -1,6 +1,6 @@
 import { drawOrigins, fitArRidge, jointScenarios } from '#core/forecasting'
 import { mulberry32 } from '#core/ports'
-import { MEAN, MIX, planScenarios, type ScenarioObjective } from './lp-scenario.ts'
+import { MEAN, MIX, planScenarios, type Scenario, type ScenarioObjective } from './lp-scenario.ts'
 import { maxUtilisation, shortestSplits, uniformSplits } from './network.ts'
 import {
   blend,
@@ -79,6 +79,17 @@ function arPlans(c: PlanContext): NamedPlan[] {
 const solve = (c: PlanContext, rows: readonly number[], objective: ScenarioObjective = MEAN) =>
   planScenarios(c.network, c.solver, rowScenarios(c.demands, c.optima, rows), objective).splits
 
+/** Scenario plans row by row: each starts from the one before, which is usually close. */
+function following(
+  c: PlanContext,
+  scenarios: (row: number) => readonly Scenario[],
+  objective: ScenarioObjective = MEAN,
+) {
+  let splits = uniformSplits(c.network)
+  return (row: number) =>
+    (splits = planScenarios(c.network, c.solver, scenarios(row), objective, splits).splits)
+}
+
 /** Static scenario plans, their mixtures, and the one in hindsight. */
 function scenarioPlans(c: PlanContext): NamedPlan[] {
   const { train, demands } = c
@@ -103,12 +114,13 @@ function scenarioPlans(c: PlanContext): NamedPlan[] {
 function robustPlans(c: PlanContext): NamedPlan[] {
   const p90 = c.mlu.plan(quantileDemand(c.demands, 0, c.train, 0.9))
   const extremes = worstRows(c, p90, 12, c.train, 12)
+  const past = (rows: readonly number[]) => rowScenarios(c.demands, c.optima, rows)
   const last = (i: number) => Array.from({ length: 12 }, (_, j) => i - 12 + j)
   return [
-    { name: 'robust LP, mean over last 12', splits: (i) => solve(c, last(i)) },
+    { name: 'robust LP, mean over last 12', splits: following(c, (i) => past(last(i))) },
     {
       name: 'robust LP, mean over last 12 + 12 extremes',
-      splits: (i) => solve(c, [...last(i), ...extremes]),
+      splits: following(c, (i) => past([...last(i), ...extremes])),
     },
   ]
 }
@@ -175,15 +187,16 @@ function jointPlans(c: PlanContext): NamedPlan[] {
       demand,
       optimum: c.mlu.optimum(demand),
     }))
-  const plan = (row: number, objective: ScenarioObjective) =>
-    planScenarios(c.network, c.solver, scenarios(row, 30), objective).splits
   const level90 = { tail: 0.5, level: 0.9 }
   return [
-    { name: 'AR + 30 joint residual scenarios, LP on mean', splits: (i) => plan(i, MEAN) },
-    { name: 'AR + 30 joint residual scenarios, LP on mix', splits: (i) => plan(i, level90) },
+    { name: 'AR + 30 joint residual scenarios, LP on mean', splits: following(c, (i) => scenarios(i, 30)) },
+    {
+      name: 'AR + 30 joint residual scenarios, LP on mix',
+      splits: following(c, (i) => scenarios(i, 30), level90),
+    },
     {
       name: 'AR + 24 joint scenarios + 12 training extremes, LP on mean',
-      splits: (i) => planScenarios(c.network, c.solver, [...scenarios(i, 24), ...extremes], MEAN).splits,
+      splits: following(c, (i) => [...scenarios(i, 24), ...extremes]),
     },
   ]
 }

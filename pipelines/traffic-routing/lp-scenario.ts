@@ -202,8 +202,9 @@ export function planScenarios(
   solver: LinearSolver,
   scenarios: readonly Scenario[],
   objective: ScenarioObjective = MEAN,
+  start: Float64Array = uniformSplits(network),
 ): ScenarioPlan {
-  const plan = solveRounds(solver, scenarioProblem(network, scenarios, objective))
+  const plan = solveRounds(solver, scenarioProblem(network, scenarios, objective, start))
   if (plan === undefined)
     throw new ForestallError('SOLVER_FAILED', `scenario plan of ${scenarios.length} scenarios`)
   return plan

@@ -1,12 +1,6 @@
 import { ForestallError } from '#core/ports'
 import { createNetwork, type LinkSpec, type Network, type PairSpec } from './network.ts'
 
-/** A network with the demands seen on it: one Float64Array (a value per pair) per interval, oldest first. */
-export interface Traffic {
-  readonly network: Network
-  readonly demands: readonly Float64Array[]
-}
-
 /** Kilometres of route per ms of propagation: `ospf_weight` is read as route km, light in fibre needs 5 us/km. */
 const KM_PER_MS = 200
 
