@@ -77,7 +77,7 @@ function table(shards) {
         h(
           'tr',
           {},
-          ['Hash', 'Share', 'Prio', 'Region'].map((it) => h('th', { scope: 'col' }, it)),
+          ['Hash', 'Region', 'Share', 'Prio'].map((it) => h('th', { scope: 'col' }, it)),
         ),
       ),
       h('tbody', {}, shown.map(row)),
@@ -93,7 +93,7 @@ const row = (shard) =>
     'tr',
     { title: shard.shardId },
     h('th', { scope: 'row' }, h('code', {}, bits(shard))),
+    h('td', { title: shard.pathId }, regionDot(shard.region), shard.region || 'none'),
     h('td', {}, percent(shard.share)),
     h('td', {}, `${shard.priority}${shard.critical ? '*' : ''}`),
-    h('td', { title: shard.pathId }, regionDot(shard.region), shard.region || 'none'),
   )
