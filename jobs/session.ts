@@ -53,7 +53,7 @@ export interface SessionEvents {
 const DEMO_WINDOWS_PER_DAY = 60
 const REPLAY_WINDOWS_PER_DAY = 288
 const DRAIN_LOOK_MS = 50
-const DRAIN_LIMIT_MS = 300_000
+const DRAIN_LIMIT_MS = 180_000
 const RECORDS_PER_SECOND = 2000
 
 /** Settings of a live demo: short windows and a day of a minute, so that seasons show. */
@@ -279,7 +279,7 @@ function session(
       await source.stop()
       await untilFlushed(pipelines)
       await dataPlane.settled()
-      await pipelines.sink.drained()
+      await within(DRAIN_LIMIT_MS, pipelines.sink.drained(), 'the warehouse has not taken in every topic')
     },
     async stop() {
       if (stopped) return
@@ -292,13 +292,38 @@ function session(
   }
 }
 
+/** Rejects with STACK_FAILED if `work` takes longer. */
+async function within<T>(limitMs: number, work: Promise<T>, otherwise: string): Promise<T> {
+  const late = Promise.withResolvers<never>()
+  const timer = setTimeout(
+    () =>
+      late.reject(
+        new ForestallError('STACK_FAILED', `${otherwise} within ${limitMs / 1000} s of the end of the input`),
+      ),
+    limitMs,
+  )
+  try {
+    return await Promise.race([work, late.promise])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
 /** Waits until every task has passed the end marks of the input. */
 async function untilFlushed(pipelines: TrafficPipelines): Promise<void> {
   const deadline = performance.now() + DRAIN_LIMIT_MS
-  const flushed = () =>
-    [...pipelines.workers.values()].every((worker) =>
-      worker.tasks().every((task) => task.watermarkMs >= END_OF_INPUT_MS),
-    )
-  while (!flushed() && performance.now() < deadline)
+  const behind = () =>
+    [...pipelines.workers.values()]
+      .flatMap((worker) => worker.tasks())
+      .filter((task) => task.watermarkMs < END_OF_INPUT_MS)
+  while (behind().length > 0) {
+    if (performance.now() > deadline) {
+      const tasks = behind().map(({ id, watermarkMs }) => `${id} at ${watermarkMs}`)
+      throw new ForestallError(
+        'STACK_FAILED',
+        `tasks have not taken in the whole input within ${DRAIN_LIMIT_MS / 1000} s of its end: ${tasks.join(', ')}`,
+      )
+    }
     await new Promise((resolve) => setTimeout(resolve, DRAIN_LOOK_MS))
+  }
 }

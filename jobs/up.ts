@@ -57,13 +57,26 @@ export async function runUp(args: UpArgs): Promise<number> {
         warehouse: session.pipelines.warehouse,
         status: () => statusOf(session, live),
       })
-      say(`\n  Forestall is running: ${web.url}\n  Ctrl-C stops it.\n`)
+      say(
+        `\n  Forestall is running: ${web.url}\n  Kafka ${session.stack.kafkaBrokers.join(',')}, ClickHouse ${session.stack.clickhouseUrl}, registry ${session.stack.registryUrl}\n  Topics and decisions of this run: ${session.prefix}*\n  Ctrl-C stops it.\n`,
+      )
     }
     const startedMs = performance.now()
-    await Promise.race([untilOver(args, session), signals.stopped, failure.promise])
+    const bySignal = signals.stopped.then(() => true)
+    const stoppedBySignal = await Promise.race([
+      untilOver(args, session).then(() => false),
+      bySignal,
+      failure.promise,
+    ])
     live.phase = 'flushing open windows'
     say(live.phase)
-    await Promise.race([session.drain(), failure.promise])
+    // A signal while flushing gives it up: what is not accounted for is then said to be so.
+    const flushed = await Promise.race([
+      session.drain().then(() => true),
+      ...(stoppedBySignal ? [] : [bySignal.then(() => false)]),
+      failure.promise,
+    ])
+    if (!flushed) return 1
     const summary = await summarise(session, performance.now() - startedMs)
     report(summary, args.json)
     return summary.sound ? 0 : 1
