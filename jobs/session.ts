@@ -312,10 +312,14 @@ async function within<T>(limitMs: number, work: Promise<T>, otherwise: string): 
 /** Waits until every task has passed the end marks of the input. */
 async function untilFlushed(pipelines: TrafficPipelines): Promise<void> {
   const deadline = performance.now() + DRAIN_LIMIT_MS
+  // A worker that has just been restarted holds no tasks: it is behind, too.
   const behind = () =>
-    [...pipelines.workers.values()]
-      .flatMap((worker) => worker.tasks())
-      .filter((task) => task.watermarkMs < END_OF_INPUT_MS)
+    [...pipelines.workers].flatMap(([name, worker]) => {
+      const tasks = worker.tasks()
+      return tasks.length === 0
+        ? [{ id: name, watermarkMs: 0 }]
+        : tasks.filter((task) => task.watermarkMs < END_OF_INPUT_MS)
+    })
   while (behind().length > 0) {
     if (performance.now() > deadline) {
       const tasks = behind().map(({ id, watermarkMs }) => `${id} at ${watermarkMs}`)
