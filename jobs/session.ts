@@ -9,7 +9,7 @@ import {
   systemClock,
 } from '#core/ports'
 import { END_OF_INPUT_MS, markHeaders } from '#core/runtime'
-import { type PartDeath, startStack, type Stack, type StackProgress } from '#infra/local'
+import { externalParts, type PartDeath, startStack, type Stack, type StackProgress } from '#infra/local'
 import {
   createNetwork,
   type Network,
@@ -131,6 +131,7 @@ export async function startSession(args: UpArgs, events: SessionEvents): Promise
   const clock: Clock = demo ? systemClock : replayClock
   events.onPhase('starting the stack')
   const stack = await startStack({
+    ...externalParts(process.env),
     dataDir: args.dataDir,
     onProgress: events.onProgress,
     onPartDied: (death) => events.onFatal(partDied(death)),

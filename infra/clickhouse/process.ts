@@ -39,6 +39,8 @@ export async function startClickHouse(options: ClickHouseOptions): Promise<Click
   mkdirSync(dirname(logFile), { recursive: true })
   const log = openSync(logFile, 'a')
   const child = spawn(process.execPath, [HOST, '--data-dir', dataDir, '--port', String(port)], {
+    // A group of its own: Ctrl-C in the terminal must reach the parent alone, which then stops it in order.
+    detached: true,
     stdio: ['ignore', log, log, 'ipc'],
     env: { ...process.env, UV_THREADPOOL_SIZE: '16', NODE_OPTIONS: '' },
   })
