@@ -85,6 +85,7 @@ class GroupWorker implements Worker {
   #contactMs = 0
   readonly #contactEveryMs: number
   #recovering: Promise<void> | undefined
+  #recoveredMs = Number.NEGATIVE_INFINITY
   #starting: Promise<void> = Promise.resolve()
   #closing: Promise<void> | undefined
   readonly #pause = createPause(systemTimers)
@@ -328,12 +329,15 @@ class GroupWorker implements Worker {
   async #recover(): Promise<void> {
     while (this.#broken && !this.#stopped) {
       try {
+        // What fails again at once (a bad topology, a poisoned state) must not turn the group over and over.
+        if (performance.now() - this.#recoveredMs < RETRY_MS) await this.#pause.wait(RETRY_MS)
         await this.#rejoin()
+        this.#recoveredMs = performance.now()
       } catch (error) {
         this.#broken = true
         if (isFenced(error)) this.#fatal(error)
         else if (!this.#stopped) this.#o.onWarning?.(error as Error)
-        await this.#pause.wait(RETRY_MS)
+        this.#recoveredMs = performance.now()
       }
     }
     // In the same turn as the last look at `broken`: a failure that follows begins a recovery of its own.
