@@ -69,7 +69,10 @@ function demoConfig(args: UpArgs, demo: DemoNetwork, replayId: string): TrafficC
     learnEvery: DEMO_WINDOWS_PER_DAY,
     idleMs: Math.max(2000, 2 * windowMs),
     criticalStreams: demo.streams.filter((s) => s.critical).map((s) => s.name),
-    shards: { cap: 0.02, maxShards: 64 },
+    shards: { cap: 0.02, maxShards: 64, mergeBelow: 0.35 },
+    // Half as many changes as with the defaults, and as few overloaded windows.
+    churnPrice: 20,
+    minGain: 0.02,
     maxShards: 512,
     replayId,
     seed: args.seed,

@@ -22,6 +22,8 @@ export const DECISIONS = 'traffic.decisions'
 
 const SUBSYSTEM = 'traffic-routing'
 const SNAPSHOT_EVERY = 30
+/** Rounds older than this many windows are learnt from, but not decided on. */
+const STALE_WINDOWS = 4
 /** Weights that differ by less are the same plan: renewing them would be churn. */
 const SAME_WEIGHT = 0.02
 
@@ -75,6 +77,8 @@ class DecisionProcessor implements RoundProcessor {
     if (round.replayed) return
     const risks = new Map((rows('risks') as Risk[]).map((risk) => [risk.entity, risk]))
     const nowMs = this.#config.time === 'wall' ? this.#deps.clock.nowMs() : round.timeMs
+    // Behind by several windows: a plan for what is over helps nobody, and would put the next ones off as well.
+    if (this.#config.time === 'wall' && nowMs - round.timeMs > STALE_WINDOWS * this.#config.windowMs) return
     const turn: Turn = { round, out, nowMs, risks }
     const scenarios = (rows('scenarios') as Scenario[]).filter((s) => s.metric === DEMAND)
     this.#decideShards(turn)
@@ -92,7 +96,12 @@ class DecisionProcessor implements RoundProcessor {
       // Nothing stands: the whole stream is one shard, which the cap would refuse.
       const costNow = this.#policy.shardCost(now ?? [wholeStream(stream)], pair, risk) + (now ? 0 : 1)
       const costAfter = this.#policy.shardCost(shards, pair, risk)
-      const hysteresis: Hysteresis = { minGain: 0, minIntervalMs: 2 * this.#config.windowMs, urgentRisk: 0.5 }
+      // A split protects and is urgent at a high risk; joining saves a trifle and waits until it is calm for a horizon.
+      const { windowMs, horizon } = this.#config
+      const hysteresis: Hysteresis =
+        now === undefined || hasSplit(now, shards)
+          ? { minGain: 0, minIntervalMs: 2 * windowMs, urgentRisk: 0.5 }
+          : { minGain: 0, minIntervalMs: horizon * windowMs, urgentRisk: Infinity }
       this.#write(
         turn,
         'shards',
@@ -205,6 +214,17 @@ const wholeStream = (stream: string): Shard => ({
   critical: false,
   min_regions: 1,
 })
+
+/** True if a shard lies strictly within one that stands. */
+function hasSplit(standing: readonly Shard[], shards: readonly Shard[]): boolean {
+  const nodes = new Set(standing.map(({ depth, prefix }) => `${depth}/${prefix}`))
+  return shards.some(({ depth, prefix }) => {
+    for (let up = 1; up <= depth; up++) {
+      if (nodes.has(`${depth - up}/${Math.floor(prefix / 2 ** up)}`)) return true
+    }
+    return false
+  })
+}
 
 const sameCut = (a: ShardBody, b: ShardBody): boolean =>
   a.shards.length === b.shards.length &&

@@ -54,8 +54,8 @@ export interface TrafficPolicy {
   observed(demand: Float64Array): void
 }
 
-/** Windows of history before the first plan. */
-const FIRST_LEARNING = 8
+/** Windows of history before the first plan; then it is made anew whenever the history has doubled, up to the schedule. */
+const FIRST_LEARNING = 3
 const SHARD_PRICE = 1e-4
 
 /** A policy over what the world looks like. */
@@ -144,7 +144,9 @@ export function createTrafficPolicy(config: TrafficConfig, world: World, solvers
       router.observe(world.windows - 1, demand)
       const key = world.healthKey()
       const due =
-        learntAt < 0 ? world.windows >= FIRST_LEARNING : world.windows - learntAt >= config.learnEvery
+        learntAt < 0
+          ? world.windows >= FIRST_LEARNING
+          : world.windows - learntAt >= Math.min(config.learnEvery, learntAt)
       if (!due && (key === healthKey || learntAt < 0)) return
       healthKey = key
       learn()

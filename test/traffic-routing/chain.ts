@@ -1,4 +1,4 @@
-import type { Flow, RegionProbe } from '#schemas'
+import type { Flow, RegionFeature, RegionProbe, RouteDecision, ShardDecision, StreamFeature } from '#schemas'
 import { type ManualClock, manualClock } from '#core/ports'
 import type { Topology } from '#core/runtime'
 import { createInlineSolver } from '#infra/solver'
@@ -10,7 +10,6 @@ import {
   type TrafficConfig,
   trafficConfig,
 } from '#traffic-routing'
-import type { RouteDecision, ShardDecision } from '#schemas'
 import { createTestDriver, type TestDriver } from '../../pipelines/core/runtime/testing/test-driver.ts'
 
 /** Start of the first window, ms since 1970: a multiple of every window length used. */
@@ -99,6 +98,45 @@ export const probeOf = (over: Partial<RegionProbe> = {}): RegionProbe => ({
   bytes_per_second: 100,
   capacity_bytes_per_second: 1000,
   price_per_gb: 0.05,
+  ...over,
+})
+
+/** Features of a stream in the first window, spread evenly over its ring. */
+export const streamRow = (stream: string, bytesPerSecond: number): StreamFeature => ({
+  stream,
+  window_start_ms: START_MS,
+  window_end_ms: START_MS + 1000,
+  records: 1,
+  bytes: bytesPerSecond,
+  packets: 1,
+  bytes_per_second: bytesPerSecond,
+  packet_bytes_mean: 1,
+  packet_bytes_p50: 1,
+  packet_bytes_p95: 1,
+  tcp_share: 1,
+  udp_share: 0,
+  sources: 1,
+  destinations: 1,
+  incomplete: false,
+  ring_bytes: Array.from({ length: 64 }, () => bytesPerSecond / 64),
+})
+
+/** Features of a region that is well. */
+export const regionRow = (region: string, over: Partial<RegionFeature> = {}): RegionFeature => ({
+  region,
+  window_start_ms: START_MS,
+  window_end_ms: START_MS + 1000,
+  records: 4,
+  up_ratio: 1,
+  rtt_ms_mean: 2,
+  rtt_ms_p95: 2,
+  jitter_ms_mean: 0,
+  loss_ratio_mean: 0,
+  error_ratio_mean: 0,
+  bytes_per_second_mean: 0,
+  capacity_bytes_per_second_min: 1000,
+  price_per_gb_mean: 0,
+  incomplete: false,
   ...over,
 })
 
