@@ -76,14 +76,17 @@ export async function openTraffic(options: TrafficOptions): Promise<TrafficPipel
     inline: await createInlineSolver(),
     ...(options.solver === 'thread' ? { remote: await createWorkerSolver() } : {}),
   }
-  const standing = async () => ({
-    routes: await readStanding(broker, topicName('decisions.traffic.routes', prefix), (value) =>
-      codec.decodeAsync(value, 0, value.length, 'RouteDecision'),
-    ),
-    shards: await readStanding(broker, topicName('decisions.traffic.shards', prefix), (value) =>
-      codec.decodeAsync(value, 0, value.length, 'ShardDecision'),
-    ),
-  })
+  const standing = async () => {
+    const [routes, shards] = await Promise.all([
+      readStanding(broker, topicName('decisions.traffic.routes', prefix), (value) =>
+        codec.decodeAsync(value, 0, value.length, 'RouteDecision'),
+      ),
+      readStanding(broker, topicName('decisions.traffic.shards', prefix), (value) =>
+        codec.decodeAsync(value, 0, value.length, 'ShardDecision'),
+      ),
+    ])
+    return { routes, shards }
+  }
   const topologies: readonly [TopologyChoice, Topology][] = [
     ['features', featuresTopology(config)],
     ['forecasts', forecastsTopology(config)],

@@ -159,6 +159,8 @@ export class RoundTask implements Task {
       this.#doneThroughMs = snapshot.roundMs
     }
     this.#watermarkMs = this.#emittedThroughMs
+    // Nothing to replay: what stands outside is read now, not while the first round waits.
+    if (!resumed) await this.#goLive()
     return from
   }
 
@@ -226,12 +228,15 @@ export class RoundTask implements Task {
     }
   }
 
+  async #goLive(): Promise<void> {
+    if (this.#live) return
+    this.#live = true
+    await this.#processor.live?.()
+  }
+
   async #runRound(timeMs: number): Promise<void> {
     const replayed = timeMs <= this.#emittedThroughMs
-    if (!replayed && !this.#live) {
-      this.#live = true
-      await this.#processor.live?.()
-    }
+    if (!replayed) await this.#goLive()
     const pending = this.#pending.get(timeMs) as Pending[]
     this.#pending.delete(timeMs)
     await this.#processor.onRound(
