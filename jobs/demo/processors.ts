@@ -44,7 +44,9 @@ export interface RunningProcessors {
   stop(): Promise<void>
 }
 
+/** What the processors read, without prefix. */
 export const INPUT = 'telemetry.flows'
+/** What they write, without prefix. */
 export const OUTPUT = 'processed.traffic'
 /** Header of an output record: the offset of the record it was made of, in the partition of the same number. */
 export const OFFSET_HEADER = 'forestall.offset'

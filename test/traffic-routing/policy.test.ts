@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { beforeAll, describe, expect, test } from 'vitest'
 import type { Risk, RouteBody, Scenario, Shard } from '#schemas'
 import type { LinearSolver } from '#core/ports'
