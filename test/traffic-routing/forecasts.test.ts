@@ -135,6 +135,8 @@ describe('joint scenarios', () => {
     expect(counts.length).toBeGreaterThan(1)
     expect(Math.max(...counts) - Math.min(...counts)).toBeLessThanOrEqual(1)
     expect(Math.min(...last.origins)).toBeGreaterThan(START_MS + 1000)
+    expect(new Set(last.draws).size).toBe(counts.length)
+    expect(last.draws).toEqual(last.origins.map((origin) => last.draws[last.origins.indexOf(origin)]))
   })
 })
 
