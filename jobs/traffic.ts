@@ -178,7 +178,7 @@ async function createTopics(
       name: topicName(name, prefix),
       partitions,
       configs: compacted
-        ? { 'cleanup.policy': 'compact' }
+        ? { 'cleanup.policy': 'compact', 'max.message.bytes': String(8 * 2 ** 20) }
         : {
             'cleanup.policy': 'delete',
             'retention.ms': '-1',

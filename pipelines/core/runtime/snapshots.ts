@@ -11,7 +11,8 @@ export interface Snapshot {
   state: Uint8Array
 }
 
-const CHUNK_BYTES = 512 * 1024
+/** Small enough that a batch, closed once it has reached the producer's size, stays below the 1 MiB that brokers allow. */
+const CHUNK_BYTES = 100 * 1024
 const VERSION = 1
 
 /** Splits a snapshot into records `partition/chunk`: each carries version, generation (the round) and number of chunks. */
