@@ -24,7 +24,7 @@ export interface ChaosOptions {
   readonly partsDir: string
   /** Ends the load and what is left of the schedule early. */
   readonly stopped?: Promise<void>
-  onEvent(text: string): void
+  readonly onEvent: (text: string) => void
 }
 
 /** What a run found: the last line that `npm run chaos` prints. */
@@ -80,7 +80,11 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
   }
   const workers = plan.slots.map((slot) =>
     startWorkerProcess({
-      ...{ slot, prefix, networkFile, windowMs: WINDOW_MS, environment },
+      slot,
+      prefix,
+      networkFile,
+      windowMs: WINDOW_MS,
+      environment,
       logFile: join(logs, `worker-${slot}.log`),
     }),
   )
@@ -96,7 +100,12 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
     await within(allReady(workers), START_LIMIT_MS, 'a worker does not start', died.promise)
     onEvent('workers stream')
     const load = await runLoad({
-      ...{ broker, codec, network, topicPrefix: prefix, seed: plan.seed, windowMs: WINDOW_MS },
+      broker,
+      codec,
+      network,
+      topicPrefix: prefix,
+      seed: plan.seed,
+      windowMs: WINDOW_MS,
       clock: systemClock,
       recordsPerSecond: RECORDS_PER_SECOND,
       onError: (error) => onEvent(`load: ${error.message}`),
@@ -128,12 +137,15 @@ async function within(
   what: string,
   died: Promise<never>,
 ): Promise<void> {
-  const pause = createPause(systemTimers)
-  const expired = pause.wait(limitMs).then(() => {
-    throw new ForestallError('STACK_FAILED', `${what} within ${limitMs} ms.`)
-  })
-  expired.catch(() => undefined)
-  await Promise.race([work, expired, died])
+  const expired = Promise.withResolvers<never>()
+  const timer = systemTimers.after(limitMs, () =>
+    expired.reject(new ForestallError('STACK_FAILED', `${what} within ${limitMs} ms.`)),
+  )
+  try {
+    await Promise.race([work, expired.promise, died])
+  } finally {
+    timer.cancel()
+  }
 }
 
 /** Carries the schedule out. Faults of one part follow one another, those of different parts may overlap. */
@@ -147,10 +159,12 @@ async function inflict(
   const startMs = performance.now()
   const pause = createPause(systemTimers)
   let over = false
-  void stopped?.then(() => {
+  const end = async (): Promise<void> => {
+    await stopped
     over = true
     pause.end()
-  })
+  }
+  if (stopped !== undefined) void end()
   for (const fault of plan.faults) {
     await pause.wait(Math.max(0, startMs + fault.atMs - performance.now()))
     if (over) break
@@ -160,7 +174,7 @@ async function inflict(
     const before = busy.get(target) ?? Promise.resolve()
     busy.set(
       target,
-      before.then(() => commit(fault, stack, workers)),
+      before.then(() => doFault(fault, stack, workers)),
     )
   }
   await Promise.all(busy.values())
@@ -172,7 +186,8 @@ async function inflict(
 export const wordsOf = ({ atMs, kind, slot, downMs }: Fault): string =>
   `${(atMs / 1000).toFixed(1)} s: ${kind === 'freeze' ? 'stop' : 'kill -9'} ${kind === 'freeze' ? 'worker' : kind}${slot === '' ? '' : ` ${slot}`}, back after ${downMs} ms`
 
-async function commit(
+/** Does one fault, and puts it right again. */
+async function doFault(
   { kind, slot, downMs }: Fault,
   stack: Stack,
   workers: readonly WorkerProcess[],

@@ -93,7 +93,8 @@ export function startWorkerProcess(options: WorkerProcessOptions): WorkerProcess
       return exits
     },
     async ready() {
-      while (!streaming && !stopped) await delay(LOOK_MS)
+      const settled = () => streaming || stopped
+      while (!settled()) await delay(LOOK_MS)
     },
     async kill(forMs) {
       if (isOver()) return

@@ -7,6 +7,7 @@ import type {
   TransactionalProducer,
 } from '../ports/index.ts'
 import { createPause, isError, partitionKey, systemTimers } from '../ports/index.ts'
+import { offsetsOf, partitionCounts } from './broker-questions.ts'
 import { type Counters, createCounters } from './counters.ts'
 import type { RecordReaders } from './record-readers.ts'
 import { readSnapshot } from './snapshots.ts'
@@ -113,7 +114,7 @@ class GroupWorker implements Worker {
   }
 
   async #start(): Promise<void> {
-    await this.#loadPartitions()
+    this.#partitions = await partitionCounts(this.#o.broker, this.#o.prefix ?? '')
     await this.#producer.init()
     if (this.#stopped) return
     await this.#join()
@@ -148,16 +149,6 @@ class GroupWorker implements Worker {
 
   #topicName = (topic: string): string => `${this.#o.prefix ?? ''}${topic}`
 
-  async #loadPartitions(): Promise<void> {
-    const admin = this.#o.broker.admin()
-    try {
-      const names = (await admin.listTopics()).filter((name) => name.startsWith(this.#o.prefix ?? ''))
-      this.#partitions = await admin.partitions(names)
-    } finally {
-      await admin.close()
-    }
-  }
-
   async #join(): Promise<void> {
     const { broker, topology, slot, sessionTimeoutMs } = this.#o
     this.#reader = broker.groupReader(
@@ -188,7 +179,7 @@ class GroupWorker implements Worker {
   }
 
   #context(): TaskContext {
-    const { encoder, readers, clock, onWarning } = this.#o
+    const { encoder, readers, clock } = this.#o
     return {
       out: {
         emit: (topic, partition, timestampMs, key, value, headers) => {
@@ -202,15 +193,14 @@ class GroupWorker implements Worker {
       counters: this.counters,
       partitionsOf: (topic) => this.#partitions.get(this.#topicName(topic)) ?? 1,
       topicName: this.#topicName,
-      warn: (error) => onWarning?.(error),
+      warn: (error) => this.#o.onWarning?.(error),
     }
   }
 
   async #assigned(assignment: Assignment): Promise<Map<string, number>> {
     this.counters.assignments++
     const { broker, topology } = this.#o
-    const admin = broker.admin()
-    const earliest = await admin.offsets(assignment.partitions, 'earliest').finally(() => admin.close())
+    const earliest = await offsetsOf(broker, assignment.partitions, 'earliest')
     const starts = new Map<string, TaskStart>()
     for (const committed of assignment.partitions) {
       const key = partitionKey(committed.topic, committed.partition)
@@ -281,8 +271,7 @@ class GroupWorker implements Worker {
 
   /** Silence of a source means nothing while the broker does not answer: then this waits for it, and fails in the end. */
   async #touch({ partitions }: Assignment): Promise<void> {
-    const admin = this.#o.broker.admin()
-    await admin.offsets(partitions.slice(0, 1), 'latest').finally(() => admin.close())
+    await offsetsOf(this.#o.broker, partitions.slice(0, 1), 'latest')
     this.#contactMs = this.#o.clock.nowMs()
   }
 

@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { END_OF_INPUT_MS } from '../../../pipelines/core/runtime/index.ts'
 import { decodeNote, encodeNote } from '../../../pipelines/core/runtime/notes.ts'
@@ -17,7 +17,9 @@ test('a note reads back as it was written', () => {
       fc.array(fc.record({ at: time, idle: fc.boolean() }), { maxLength: 40 }),
       (closedThroughMs, eventTimeMs, replayFrom, origins) => {
         const note = {
-          ...{ closedThroughMs, eventTimeMs, replayFrom },
+          closedThroughMs,
+          eventTimeMs,
+          replayFrom,
           origins: origins.map((o) => o.at),
           idle: origins.map((o) => o.idle),
         }
@@ -29,7 +31,9 @@ test('a note reads back as it was written', () => {
 
 test('500 origins fit into the metadata of a commit, and more than fit are refused by name', () => {
   const noteOf = (count: number) => ({
-    ...{ closedThroughMs: 1_784_000_000_000, eventTimeMs: Number.NEGATIVE_INFINITY, replayFrom: 2 ** 40 },
+    closedThroughMs: 1_784_000_000_000,
+    eventTimeMs: Number.NEGATIVE_INFINITY,
+    replayFrom: 2 ** 40,
     origins: Array.from({ length: count }, (_, i) => 1_784_000_000_000 + ((i * 7919) % 1_500_000)),
     idle: Array.from({ length: count }, (_, i) => i % 2 === 0),
   })

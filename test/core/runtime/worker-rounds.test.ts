@@ -1,5 +1,5 @@
 import { Buffer } from 'node:buffer'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { manualClock } from '../../../pipelines/core/ports/index.ts'
 import {
@@ -31,9 +31,20 @@ function total(): RoundProcessor {
 }
 
 const forecastOf = (timeMs: number, value: number): Forecast => ({
-  ...{ scope: 'default', entity: 'all', metric: 'total', model: 'total', model_version: '1' },
-  ...{ issued_at_ms: timeMs, target_ms: timeMs, horizon_ms: 0 },
-  ...{ q025: value, q10: value, q50: value, q90: value, q975: value, q99: value },
+  scope: 'default',
+  entity: 'all',
+  metric: 'total',
+  model: 'total',
+  model_version: '1',
+  issued_at_ms: timeMs,
+  target_ms: timeMs,
+  horizon_ms: 0,
+  q025: value,
+  q10: value,
+  q50: value,
+  q90: value,
+  q975: value,
+  q99: value,
 })
 
 /** A joint node: one task reads every partition of the features. */

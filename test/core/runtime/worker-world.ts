@@ -119,7 +119,10 @@ export async function createWorld(
         ...options,
       })
       const process: Process = {
-        ...{ worker, client, warnings, fatal: fatal.promise },
+        worker,
+        client,
+        warnings,
+        fatal: fatal.promise,
         kill() {
           client.kill()
           processes.delete(process)

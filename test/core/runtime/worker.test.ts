@@ -1,5 +1,5 @@
 import { Buffer } from 'node:buffer'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
   type Broker,
@@ -30,7 +30,7 @@ function sender(world: World) {
     flows,
     send(partition: number, aheadMs: number, stream: number, bytes: number) {
       times[partition] = (times[partition] as number) + aheadMs
-      const f = flow(NOW + (times[partition] as number), `s${stream}`, bytes, bytes % 7)
+      const f = flow(NOW + times[partition], `s${stream}`, bytes, bytes % 7)
       flows.push(f)
       world.send(partition, f)
     },
