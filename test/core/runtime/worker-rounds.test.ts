@@ -76,7 +76,9 @@ test('a joint round over several partitions survives crashes with snapshots of a
       fc.array(fc.integer({ min: 1, max: 99 }), { minLength: 6, maxLength: 40 }),
       fc.array(fc.nat(39), { minLength: 1, maxLength: 6 }),
       fc.integer({ min: 1, max: 6 }),
-      async (values, crashes, snapshotEvery) => {
+      // Which streams there are decides how many records each partition of the features has.
+      fc.record({ first: fc.nat(20), count: fc.integer({ min: 1, max: 5 }) }),
+      async (values, crashes, snapshotEvery, streams) => {
         const driver = await createTestDriver(jointTotals(snapshotEvery), {
           partitions,
           clock: manualClock(NOW),
@@ -85,7 +87,12 @@ test('a joint round over several partitions survives crashes with snapshots of a
         const sums = new Map<number, number>()
         for (const [i, v] of values.entries()) {
           const atMs = NOW + i * 400
-          driver.pipe('telemetry.flows', i % 3, 'Flow', flow(atMs, `s${i % 7}`, v))
+          driver.pipe(
+            'telemetry.flows',
+            i % 3,
+            'Flow',
+            flow(atMs, `s${streams.first + (i % streams.count)}`, v),
+          )
           const endMs = Math.floor(atMs / 1000) * 1000 + 1000
           sums.set(endMs, (sums.get(endMs) ?? 0) + v)
           if (i % 2 === 0) await driver.run()
@@ -102,7 +109,7 @@ test('a joint round over several partitions survives crashes with snapshots of a
         expect(found).toEqual(expected)
       },
     ),
-    { numRuns: 60 },
+    { numRuns: 100 },
   )
 })
 

@@ -317,13 +317,25 @@ describe('silence', () => {
     return idle
   }
   const tick = () => new Promise((resolve) => setTimeout(resolve, 10))
+  /** Waits until a worker has nothing left to commit. */
+  async function quiet({ worker }: Process): Promise<void> {
+    let before = -1
+    await until(
+      async () => {
+        const same = worker.counters.commits > 0 && worker.counters.commits === before
+        before = worker.counters.commits
+        return same
+      },
+      { everyMs: 30 },
+    )
+  }
 
   test('of a source is told after idleMs, and a member that was evicted has no say in it', async () => {
     const world = await newWorld()
     const input = sender(world)
     const zombie = await world.launch('a')
     input.send(0, 1, 1, 1)
-    await world.caughtUp()
+    await quiet(zombie)
     zombie.client.kill()
     await world.broker.expire()
     const heir = await world.launch('b')
@@ -335,6 +347,7 @@ describe('silence', () => {
       await world.caughtUp()
       await tick()
     }
+    expect(zombie.worker.counters.aborts).toBe(1) // it tried to
     expect(await idleMarks(world)).toBe(0)
     zombie.kill()
     await zombie.worker.stop()
