@@ -19,6 +19,7 @@ import {
 } from '#traffic-routing'
 import type { UpArgs } from './args.ts'
 import { type DataPlane, startDataPlane } from './demo/data-plane.ts'
+import { type RunningProcessors, startProcessors } from './demo/processors.ts'
 import { replayFolder } from './demo/replay-source.ts'
 import { runLoad } from './demo/run-load.ts'
 import { type DemoNetwork, demoNetwork } from './demo/scenario.ts'
@@ -30,6 +31,8 @@ export interface Session {
   readonly stack: Stack
   readonly pipelines: TrafficPipelines
   readonly dataPlane: DataPlane
+  /** A processor per region; null for a recording, which names no regions. */
+  readonly processors: RunningProcessors | null
   readonly config: TrafficConfig
   /** Prefix of the topics of this run. */
   readonly prefix: string
@@ -62,7 +65,8 @@ function demoConfig(args: UpArgs, demo: DemoNetwork, replayId: string): TrafficC
   return trafficConfig({
     network: createNetwork(demo.links, demo.pairs),
     windowMs,
-    graceMs: Math.min(250, windowMs),
+    // Flows come up to 100 ms late.
+    graceMs: Math.min(150, windowMs),
     seasons: [DEMO_WINDOWS_PER_DAY],
     publishSteps: [1, 6, 12],
     routeLifeMs: Math.max(30_000, 10 * windowMs),
@@ -168,9 +172,21 @@ export async function startSession(args: UpArgs, events: SessionEvents): Promise
       windowMs: config.windowMs,
       onWarning: events.onWarning,
     })
+    const processors = demo
+      ? await startProcessors({
+          broker: pipelines.broker,
+          codec: pipelines.codec,
+          clock,
+          regions: demo.regions.map((region) => region.name),
+          defaultRegion: demo.regions[0]?.name ?? '',
+          topicPrefix: prefix,
+          replayId,
+          onWarning: events.onWarning,
+        })
+      : null
     const source = await startSource(args, demo, config, pipelines, dataPlane, prefix, events)
     events.onPhase('running')
-    return session(stack, pipelines, dataPlane, config, prefix, source)
+    return session(stack, pipelines, dataPlane, processors, config, prefix, source)
   } catch (error) {
     await stack.stop()
     throw error
@@ -266,6 +282,7 @@ function session(
   stack: Stack,
   pipelines: TrafficPipelines,
   dataPlane: DataPlane,
+  processors: RunningProcessors | null,
   config: TrafficConfig,
   prefix: string,
   source: Source,
@@ -275,6 +292,7 @@ function session(
     stack,
     pipelines,
     dataPlane,
+    processors,
     config,
     prefix,
     truth: () => source.truth,
@@ -283,12 +301,16 @@ function session(
       await source.stop()
       await untilFlushed(pipelines)
       await dataPlane.settled()
+      if (processors && !(await processors.drained(DRAIN_LIMIT_MS))) {
+        throw new ForestallError('STACK_FAILED', 'the regional processors have not taken in the whole input')
+      }
       await within(DRAIN_LIMIT_MS, pipelines.sink.drained(), 'the warehouse has not taken in every topic')
     },
     async stop() {
       if (stopped) return
       stopped = true
       await source.stop({ endMarks: false })
+      await processors?.stop()
       await dataPlane.stop()
       await pipelines.stop()
       await stack.stop()

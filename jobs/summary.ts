@@ -1,5 +1,6 @@
 import type { Warehouse } from '#core/ports'
 import { audit } from './demo/accounting.ts'
+import { auditProcessed } from './demo/audit-processed.ts'
 import type { Session } from './session.ts'
 
 /** What a headless run prints as its last line (keys of the evaluation protocol). */
@@ -20,6 +21,8 @@ export interface RunSummary {
   readonly elapsedS: number
   /** Decisions applied, by topic: shards and routes. */
   readonly applied: Readonly<Record<string, number>>
+  /** Flows by the region whose processor took them, each by exactly one; absent for a recording. */
+  readonly processedByRegion?: Readonly<Record<string, number>>
   /** False if anything was lost, duplicated or counted wrongly. */
   readonly sound: boolean
   readonly details: readonly string[]
@@ -45,7 +48,7 @@ const COUNTS = `SELECT
 const LATENCY = `SELECT quantileExactOrNull(0.5)(latency_ms) AS p50, quantileExactOrNull(0.99)(latency_ms) AS p99 FROM (
   SELECT toUnixTimestamp64Milli(min(a.at_ms)) - toUnixTimestamp64Milli(any(d.kafka_timestamp_ms)) + {windowMs:Int64} AS latency_ms
   FROM acks_decisions AS a FINAL INNER JOIN decisions AS d FINAL ON a.decision_id = d.decision_id
-  WHERE a.state = 'applied' GROUP BY a.decision_id, a.follower)`
+  WHERE a.state = 'applied' AND NOT startsWith(a.follower, 'processor/') GROUP BY a.decision_id, a.follower)`
 
 const APPLIED = `SELECT decision_topic, uniqExact(decision_id) AS n FROM acks_decisions FINAL WHERE state = 'applied' GROUP BY decision_topic`
 
@@ -71,6 +74,7 @@ export async function summarise(session: Session, elapsedMs: number): Promise<Ru
   const { pipelines, prefix, config } = session
   const { broker, codec, warehouse } = pipelines
   const report = await audit({ broker, codec, topicPrefix: prefix, warehouse, truth: session.truth() })
+  const processed = session.processors ? await auditProcessed(broker, codec, prefix) : null
   const applied = await warehouse.query<{ decision_topic: string; n: unknown }>(APPLIED)
   return {
     recordsIn: report.records,
@@ -78,15 +82,17 @@ export async function summarise(session: Session, elapsedMs: number): Promise<Ru
     deadLetters: Object.values(report.deadLetters).reduce((sum, n) => sum + n, 0),
     late: report.late,
     skipped: report.skipped,
-    lost: report.lost,
-    duplicated: report.duplicated,
+    lost: report.lost + (processed?.lost ?? 0),
+    duplicated: report.duplicated + (processed?.duplicated ?? 0),
     latencyMs:
       config.time === 'wall' ? await readLatency(warehouse, config.windowMs) : { p50: null, p99: null },
     elapsedS: Math.round(elapsedMs / 100) / 10,
     applied: Object.fromEntries(
       applied.map(({ decision_topic, n }) => [decision_topic.slice(prefix.length), Number(n)]),
     ),
-    sound: report.sound,
-    details: report.details,
+    ...(processed ? { processedByRegion: processed.byRegion } : {}),
+    sound:
+      report.sound && (processed === null || processed.lost + processed.duplicated + processed.strange === 0),
+    details: [...report.details, ...(processed?.details ?? [])],
   }
 }

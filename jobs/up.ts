@@ -157,6 +157,7 @@ function report(summary: RunSummary, json: boolean): void {
     say(
       `latency      p50 ${latencyMs.p50} ms, p99 ${latencyMs.p99} ms from the start of the window to applied`,
     )
+  if (summary.processedByRegion) say(`processed    ${JSON.stringify(summary.processedByRegion)}`)
   say(`lost         ${summary.lost}, duplicated ${summary.duplicated}`)
   for (const detail of details) say(`             ${detail}`)
   if (json) process.stdout.write(`${JSON.stringify(summary)}\n`)
