@@ -24,6 +24,7 @@ const SUBSYSTEM = 'traffic-routing'
 const SNAPSHOT_EVERY = 30
 /** Rounds older than this many windows are learnt from, but not decided on. */
 const STALE_WINDOWS = 4
+const WARM_UP_ROUNDS = 4
 /** Weights that differ by less are the same plan: renewing them would be churn. */
 const SAME_WEIGHT = 0.02
 
@@ -68,6 +69,16 @@ class DecisionProcessor implements RoundProcessor {
     const { routes, shards } = await this.#deps.readStanding()
     this.#routes = routes
     this.#shards = shards
+    await this.#warmUp()
+  }
+
+  /** A plan for nobody: the first real one must not wait for the solver to load and for code to be compiled. */
+  async #warmUp(): Promise<void> {
+    const policy = createTrafficPolicy(this.#config, new World(this.#config), this.#deps.solvers)
+    for (let i = 0; i < WARM_UP_ROUNDS; i++) {
+      policy.observed(new Float64Array(this.#config.network.pairs).fill(1))
+      await policy.routes([], policy.shards(new Map(), new Map()), new Map())
+    }
   }
 
   async onRound(round: Round, out: RoundOutput): Promise<void> {
