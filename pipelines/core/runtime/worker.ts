@@ -43,7 +43,7 @@ export interface Worker {
   /** Commits what is done, leaves the group and closes. Safe to call twice. */
   stop(): Promise<void>
   readonly counters: Counters
-  /** The tasks it holds now, and the event time up to which each has acted. */
+  /** The tasks it holds now, and the event time up to which what each has done stands in Kafka. */
   tasks(): { readonly id: string; readonly watermarkMs: number }[]
   /** Bytes of window state held. */
   bytes(): number
@@ -55,6 +55,8 @@ export function createWorker(options: WorkerOptions): Worker {
 }
 
 const DEFAULT_COMMIT_MS = 100
+/** How long a commit waits for the rest of an answer. */
+const GATHER_MS = 4
 const DEFAULT_PENDING_BYTES = 16 << 20
 const RETRY_MS = 500
 /** Ticks further apart than this were not on time. */
@@ -72,11 +74,13 @@ class GroupWorker implements Worker {
   #reader: GroupReader | undefined
   #assignment: Assignment | undefined
   #tasks: Task[] = []
+  #standing: { readonly id: string; readonly watermarkMs: number }[] = []
   #byInput = new Map<string, Task[]>()
   #partitions = new Map<string, number>()
   #gate: Promise<unknown> = Promise.resolve()
   #lastCommitMs = 0
   #timer: NodeJS.Timeout | undefined
+  #soon: NodeJS.Timeout | undefined
   #stopped = false
   /** What is held may not be what stands in Kafka: nothing is processed or committed until it has joined anew. */
   #broken = false
@@ -101,7 +105,7 @@ class GroupWorker implements Worker {
   }
 
   tasks(): { readonly id: string; readonly watermarkMs: number }[] {
-    return this.#tasks.map(({ id, watermarkMs }) => ({ id, watermarkMs }))
+    return this.#standing
   }
 
   bytes(): number {
@@ -137,6 +141,7 @@ class GroupWorker implements Worker {
   #close(): Promise<void> {
     this.#closing ??= (async () => {
       clearInterval(this.#timer)
+      clearTimeout(this.#soon)
       this.#pause.end()
       await this.#reader?.close()
       const closed = this.#producer.close() // also ends an abort that waits for a broker that is gone
@@ -222,6 +227,7 @@ class GroupWorker implements Worker {
     // Only whole: a tick that comes after a failure above must not find half of it.
     this.#assignment = assignment
     this.#tasks = tasks
+    this.#standing = tasks.map(({ id, watermarkMs }) => ({ id, watermarkMs }))
     this.#byInput = byInput
     return from
   }
@@ -234,10 +240,19 @@ class GroupWorker implements Worker {
       for (const task of tasks) await task.process(cursor)
       const urgent = this.#tasks.some((task) => task.urgent)
       const full = this.#producer.pendingBytes > (this.#o.maxPendingBytes ?? DEFAULT_PENDING_BYTES)
-      if (urgent || full || this.#due()) await this.#commit()
+      if (full || (this.#due() && !urgent)) await this.#commit()
+      else if (urgent) this.#commitSoon()
     } catch (error) {
       this.#failed(error as Error)
     }
+  }
+
+  /** The batches of one answer come one after another, and what they close belongs together: one commit, not one each. */
+  #commitSoon(): void {
+    this.#soon ??= setTimeout(() => {
+      this.#soon = undefined
+      this.#queueTick()
+    }, GATHER_MS)
   }
 
   #due(): boolean {
@@ -287,6 +302,7 @@ class GroupWorker implements Worker {
       this.#contactMs = nowMs
     }
     this.#lastCommitMs = performance.now()
+    this.#standing = this.#tasks.map(({ id, watermarkMs }) => ({ id, watermarkMs }))
   }
 
   /** The group moves on: finish under the old generation, or undo. */
@@ -347,6 +363,7 @@ class GroupWorker implements Worker {
   #drop(): void {
     this.#assignment = undefined
     this.#tasks = []
+    this.#standing = []
     this.#byInput = new Map()
   }
 

@@ -1,3 +1,4 @@
+import { expect } from 'vitest'
 import { createCodec, type RecordCodec } from '../../../pipelines/core/codec/index.ts'
 import {
   type Broker,
@@ -23,7 +24,7 @@ import {
   type MemoryClient,
 } from '../../../pipelines/core/runtime/testing/memory-broker.ts'
 import { createMemoryRegistry } from '../../../pipelines/core/runtime/testing/memory-registry.ts'
-import type { Flow, RecordByName, RecordName } from '../../../schemas/index.ts'
+import type { Flow, OffsetLedger, RecordByName, RecordName } from '../../../schemas/index.ts'
 import { until } from '../../support/until.ts'
 
 export const NOW = 1_000_000
@@ -106,9 +107,10 @@ export async function createWorld(
       const client = broker.connect()
       const warnings: Error[] = []
       const fatal = Promise.withResolvers<Error>()
+      let dead = false
       const worker = createWorker({
         topology,
-        broker: wrap(client),
+        broker: mortal(wrap(client), () => dead),
         encoder: codec,
         readers: createRecordReaders(codec),
         clock,
@@ -124,6 +126,7 @@ export async function createWorld(
         warnings,
         fatal: fatal.promise,
         kill() {
+          dead = true
           client.kill()
           processes.delete(process)
         },
@@ -181,4 +184,44 @@ export async function createWorld(
       return sum + (ends.get(partitionKey(topic, partition)) ?? 0) - Math.max(0, offset)
     }, 0)
   }
+}
+
+/** Producers of a process that is dead do nothing more, whatever timers of it are left in this one. */
+function mortal(broker: Broker, isDead: () => boolean): Broker {
+  const forever = new Promise<never>(() => undefined)
+  return {
+    ...broker,
+    transactionalProducer(options) {
+      const producer = broker.transactionalProducer(options)
+      const living =
+        <Args extends unknown[], Result>(work: (...args: Args) => Promise<Result>) =>
+        (...args: Args): Promise<Result> =>
+          isDead() ? forever : work(...args)
+      return {
+        get pendingBytes() {
+          return producer.pendingBytes
+        },
+        get dirty() {
+          return producer.dirty
+        },
+        init: living(() => producer.init()),
+        add: (...record) => (isDead() ? undefined : producer.add(...record)),
+        sendOffsets: living((...args: Parameters<typeof producer.sendOffsets>) =>
+          producer.sendOffsets(...args),
+        ),
+        commit: living(() => producer.commit()),
+        abort: living(() => producer.abort()),
+        close: () => producer.close(),
+      }
+    },
+  }
+}
+
+/** Every offset of every partition is accounted for once. */
+export function expectWhole(entries: readonly OffsetLedger[], records: number): void {
+  for (const p of [0, 1, 2]) {
+    const own = entries.filter((e) => e.partition === p)
+    own.forEach((e, i) => expect(e.from_offset).toBe(i === 0 ? 0 : own[i - 1]?.to_offset))
+  }
+  expect(entries.reduce((n, e) => n + e.records, 0)).toBe(records)
 }

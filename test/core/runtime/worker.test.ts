@@ -8,11 +8,20 @@ import {
   type TransactionalProducer,
 } from '../../../pipelines/core/ports/index.ts'
 import { readMark } from '../../../pipelines/core/runtime/index.ts'
-import type { Flow, OffsetLedger } from '../../../schemas/index.ts'
+import type { Flow } from '../../../schemas/index.ts'
 import { failOnLeaks } from '../../support/leaks.ts'
 import { until } from '../../support/until.ts'
 import { flow, flowWindows, lines, offline } from './fixtures.ts'
-import { createWorld, FEATURES, FLOWS, LETTERS, NOW, type Process, type World } from './worker-world.ts'
+import {
+  createWorld,
+  expectWhole,
+  FEATURES,
+  FLOWS,
+  LETTERS,
+  NOW,
+  type Process,
+  type World,
+} from './worker-world.ts'
 
 failOnLeaks()
 
@@ -35,15 +44,6 @@ function sender(world: World) {
       world.send(partition, f)
     },
   }
-}
-
-/** Every offset of every partition is accounted for once. */
-function expectWhole(entries: readonly OffsetLedger[], records: number): void {
-  for (const p of [0, 1, 2]) {
-    const own = entries.filter((e) => e.partition === p)
-    own.forEach((e, i) => expect(e.from_offset).toBe(i === 0 ? 0 : own[i - 1]?.to_offset))
-  }
-  expect(entries.reduce((n, e) => n + e.records, 0)).toBe(records)
 }
 
 const step = fc.oneof(

@@ -97,9 +97,13 @@ export class MemoryState {
     return producer.transaction
   }
 
-  /** Aborts every open transaction, as their timeouts would. */
-  expireTransactions(): void {
-    for (const producer of this.#producers.values()) producer.transaction?.end(false)
+  /** Aborts the open transactions of dead processes, as their timeouts would: what still speaks for one is fenced. */
+  expireTransactions(isDead: (transactionalId: string) => boolean): void {
+    for (const [id, producer] of this.#producers) {
+      if (!isDead(id) || producer.transaction === null) continue
+      producer.epoch++
+      producer.transaction.end(false)
+    }
   }
 
   #begin(onEnd: () => void): MemoryTransaction {

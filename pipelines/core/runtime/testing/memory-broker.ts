@@ -80,6 +80,8 @@ export function createMemoryBroker(): MemoryBroker {
   const state = new MemoryState()
   const groups = new Map<string, MemoryGroup>()
   let members = 0
+  /** Transactional ids that the last process to use them has left by dying. */
+  const dead = new Set<string>()
 
   function groupOf(groupId: string): MemoryGroup {
     let group = groups.get(groupId)
@@ -89,6 +91,7 @@ export function createMemoryBroker(): MemoryBroker {
 
   function connect(): MemoryClient {
     const readers = new Set<MemoryGroupReader>()
+    const ids = new Set<string>()
     const open = new Set<{ close(): Promise<void> }>()
     const keep = <T extends { close(): Promise<void> }>(part: T): T => {
       open.add(part)
@@ -108,14 +111,18 @@ export function createMemoryBroker(): MemoryBroker {
         return keep(reader)
       },
       readPartitions: (options) => keep(createMemoryPartitionReader(state, options)),
-      transactionalProducer: ({ transactionalId }) =>
-        keep(createMemoryTransactionalProducer(state, groupOf, transactionalId)),
+      transactionalProducer({ transactionalId }) {
+        ids.add(transactionalId)
+        dead.delete(transactionalId)
+        return keep(createMemoryTransactionalProducer(state, groupOf, transactionalId))
+      },
       producer: () => createMemoryProducer(state),
       async close() {
         for (const part of open) await part.close()
         open.clear()
       },
       kill() {
+        for (const id of ids) dead.add(id)
         for (const reader of readers) reader.kill()
         open.clear()
       },
@@ -126,7 +133,7 @@ export function createMemoryBroker(): MemoryBroker {
     ...connect(),
     connect,
     async expire() {
-      state.expireTransactions()
+      state.expireTransactions((id) => dead.has(id))
       await Promise.all([...groups.values()].map((group) => group.expire()))
     },
     trim(topic, partition, offset) {
