@@ -26,6 +26,7 @@ import {
 import { createMemoryRegistry } from '../../../pipelines/core/runtime/testing/memory-registry.ts'
 import type { Flow, OffsetLedger, RecordByName, RecordName } from '../../../schemas/index.ts'
 import { until } from '../../support/until.ts'
+import { flow, flowWindows } from './fixtures.ts'
 
 export const NOW = 1_000_000
 export const FLOWS = 'telemetry.flows'
@@ -225,3 +226,22 @@ export function expectWhole(entries: readonly OffsetLedger[], records: number): 
   }
   expect(entries.reduce((n, e) => n + e.records, 0)).toBe(records)
 }
+
+/** Flows of ascending times per partition, so that none is late. */
+export function sender(world: World) {
+  const times = [0, 0, 0]
+  const flows: Flow[] = []
+  return {
+    flows,
+    send(partition: number, aheadMs: number, stream: number, bytes: number) {
+      times[partition] = (times[partition] as number) + aheadMs
+      const f = flow(NOW + times[partition], `s${stream}`, bytes, bytes % 7)
+      flows.push(f)
+      world.send(partition, f)
+    },
+  }
+}
+
+const PARTITIONS = { [FLOWS]: 3, [FEATURES]: 2 }
+/** A world with windows of a second and half a second of grace, over three partitions. */
+export const newWorld = (): Promise<World> => createWorld(flowWindows({ graceMs: 500 }), PARTITIONS)

@@ -7,8 +7,6 @@ import {
   type GroupHandler,
   type TransactionalProducer,
 } from '../../../pipelines/core/ports/index.ts'
-import { readMark } from '../../../pipelines/core/runtime/index.ts'
-import type { Flow } from '../../../schemas/index.ts'
 import { failOnLeaks } from '../../support/leaks.ts'
 import { until } from '../../support/until.ts'
 import { flow, flowWindows, lines, offline } from './fixtures.ts'
@@ -19,32 +17,17 @@ import {
   FLOWS,
   LETTERS,
   NOW,
+  newWorld,
   type Process,
+  sender,
   type World,
 } from './worker-world.ts'
 
 failOnLeaks()
 
-const partitions = { [FLOWS]: 3, [FEATURES]: 2 }
 /** A timer that does not tick: the process does only what batches make it do, and is dead once it is killed. */
 const UNTIMED = { commitIntervalMs: 3_600_000 }
-const newWorld = () => createWorld(flowWindows({ graceMs: 500 }), partitions)
 const found = async (world: World) => lines(await world.read(FEATURES, 'StreamFeature'))
-
-/** Flows of ascending times per partition, so that none is late. */
-function sender(world: World) {
-  const times = [0, 0, 0]
-  const flows: Flow[] = []
-  return {
-    flows,
-    send(partition: number, aheadMs: number, stream: number, bytes: number) {
-      times[partition] = (times[partition] as number) + aheadMs
-      const f = flow(NOW + times[partition], `s${stream}`, bytes, bytes % 7)
-      flows.push(f)
-      world.send(partition, f)
-    },
-  }
-}
 
 const step = fc.oneof(
   {
@@ -297,78 +280,6 @@ describe('failures', () => {
     await aborting.promise
     await process.worker.stop()
     expect({ readers, joins: handlers.length }).toEqual({ readers: 0, joins: 1 })
-    await world.close()
-  })
-})
-
-describe('silence', () => {
-  /** Idle marks in the internal topic. */
-  async function idleMarks(world: World): Promise<number> {
-    let idle = 0
-    const reader = world.broker.readPartitions({
-      partitions: [0, 1].map((partition) => ({ topic: 'internal.partials', partition, from: 'earliest' })),
-      until: 'stable',
-      onBatch(cursor) {
-        while (cursor.next()) if (cursor.valueLength < 0 && readMark(cursor)?.idle === true) idle++
-      },
-    })
-    await reader.done
-    await reader.close()
-    return idle
-  }
-  const tick = () => new Promise((resolve) => setTimeout(resolve, 10))
-  /** Waits until a worker has nothing left to commit. */
-  async function quiet({ worker }: Process): Promise<void> {
-    let before = -1
-    await until(
-      async () => {
-        const same = worker.counters.commits > 0 && worker.counters.commits === before
-        before = worker.counters.commits
-        return same
-      },
-      { everyMs: 30 },
-    )
-  }
-
-  test('of a source is told after idleMs, and a member that was evicted has no say in it', async () => {
-    const world = await newWorld()
-    const input = sender(world)
-    const zombie = await world.launch('a')
-    input.send(0, 1, 1, 1)
-    await quiet(zombie)
-    zombie.client.kill()
-    await world.broker.expire()
-    const heir = await world.launch('b')
-    // The heir hears something all the time; the zombie hears nothing for longer than idleMs.
-    for (let i = 0; i < 12; i++) {
-      world.clock.advance(500)
-      for (const p of [0, 1, 2]) input.send(p, 1, 1, 1)
-      await until(() => heir.worker.tasks().length > 0)
-      await world.caughtUp()
-      await tick()
-    }
-    expect(zombie.worker.counters.aborts).toBe(1) // it tried to
-    expect(await idleMarks(world)).toBe(0)
-    zombie.kill()
-    await zombie.worker.stop()
-    await world.close()
-  })
-
-  test('of a process that stood still means nothing', async () => {
-    const world = await newWorld()
-    const input = sender(world)
-    await world.launch('a')
-    input.send(0, 1, 1, 1)
-    await world.caughtUp()
-    await tick()
-    world.clock.advance(60_000)
-    await tick()
-    expect(await idleMarks(world)).toBe(0)
-    for (let i = 0; i < 12; i++) {
-      world.clock.advance(500)
-      await tick()
-    }
-    expect(await idleMarks(world)).toBe(6)
     await world.close()
   })
 })
