@@ -48,7 +48,8 @@ test('a member whose batch takes longer than its session is not evicted, not eve
   expect(slow.assignments[1]?.memberId).toBe(slow.assignments[0]?.memberId)
   expect(slow.assignments[1]?.generationId).toBe((slow.assignments[0]?.generationId ?? 0) + 1)
   expect(other.errors).toEqual([])
-  expect(values(seen)).toEqual(['slow'])
+  // Not committed, so whoever holds the partition now reads it again: nothing else may have come.
+  expect(new Set(values(seen))).toEqual(new Set(['slow']))
 })
 
 test('offsets committed while the group revokes are accepted, under the generation that ends', async () => {
