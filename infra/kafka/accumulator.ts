@@ -27,6 +27,8 @@ export interface Accumulator {
   ): boolean
   /** Closes all open batches, at most one per partition. */
   cut(): RecordBatchBuilder[]
+  /** True if a record of this size would take the partition's open batch beyond `batchBytes`: cut first, a request holds one batch per partition. */
+  overflows(topic: string, partition: number, key: Uint8Array | null, value: Uint8Array | null): boolean
   /** Compresses and numbers closed batches, just before they are sent: each partition's sequence goes on from its last one. */
   encode(batches: readonly RecordBatchBuilder[], identity: ProducerIdentity): EncodedBatch[]
   /** Bytes added since the last `cut`. */
@@ -77,6 +79,11 @@ export function createAccumulator(options: AccumulatorOptions): Accumulator {
       batch.add(timestampMs, key, value, headers)
       bytes += batch.bytes - before
       return batch.bytes >= batchBytes || bytes >= totalBytes
+    },
+    overflows(topic, partition, key, value) {
+      const found = topics.get(topic)?.[partition]
+      if (found === undefined || found.count === 0) return false
+      return found.bytes + (key?.length ?? 0) + (value?.length ?? 0) > batchBytes
     },
     cut() {
       const cut = open

@@ -74,6 +74,7 @@ export function createProducer(cluster: Cluster): Producer {
   return {
     add(topic, partition, timestampMs, key, value, headers) {
       if (failure !== null) throw failure
+      if (accumulator.overflows(topic, partition, key, value)) sendOpen()
       if (accumulator.add(topic, partition, timestampMs, key, value, headers)) sendOpen()
       else linger ??= setTimeout(sendOpen, lingerMs)
     },

@@ -158,6 +158,7 @@ export function createTransactionalProducer(
     },
     add(topic, partition, timestampMs, key, value, headers) {
       if (failure !== null) throw failure
+      if (accumulator.overflows(topic, partition, key, value)) flush()
       if (accumulator.add(topic, partition, timestampMs, key, value, headers)) flush()
     },
     get pendingBytes() {

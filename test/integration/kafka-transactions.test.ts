@@ -56,6 +56,21 @@ test('offsets and records sent side by side are all in the transaction', async (
   expect(await readAll(broker, topic, { partitions: 2, until: 'end' })).toHaveLength(8)
 })
 
+test('records that together exceed what a broker takes as one batch go out as several', async () => {
+  const large = createBroker({
+    bootstrapBrokers: inject('kafkaBrokers').split(','),
+    clientId: 'large',
+    compression: 'none',
+  })
+  const topic = await createTopic(large, 1)
+  const producer = large.transactionalProducer({ transactionalId: uniqueName('transactions') })
+  await producer.init()
+  for (let i = 0; i < 5; i++) producer.add(topic, 0, 1, null, Buffer.alloc(600_000, i))
+  await producer.commit()
+  expect(await readAll(large, topic, { until: 'end' })).toHaveLength(5)
+  await large.close()
+})
+
 test('an error sticks until the transaction is aborted; then the producer goes on', async () => {
   const { topic, producer } = await open()
   producer.add(topic, 0, 1, null, Buffer.from('lost'))

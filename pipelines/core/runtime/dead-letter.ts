@@ -3,6 +3,9 @@ import type { DeadLetter } from '../../../schemas/index.ts'
 import type { ErrorCode, RecordCursor } from '../ports/index.ts'
 import type { TaskContext } from './task.ts'
 
+/** A letter must fit the message size that brokers allow by default (1 MiB), whatever the topic of the record allowed. */
+const MOST_KEPT_BYTES = 700_000
+
 /** Name of the dead-letter topic of a topic. */
 export const deadLetterTopic = (topic: string): string => `dlq.${topic}`
 
@@ -38,7 +41,9 @@ export function emitDeadLetter(
     value:
       valueLength < 0
         ? null
-        : Buffer.from(buffer.subarray(valueStart, valueStart + Math.min(valueLength, maxBytes))),
+        : Buffer.from(
+            buffer.subarray(valueStart, valueStart + Math.min(valueLength, maxBytes, MOST_KEPT_BYTES)),
+          ),
     reason_code: refusal.code,
     reason: refusal.reason,
     topology,

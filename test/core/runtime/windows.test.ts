@@ -144,6 +144,15 @@ describe('bad input', () => {
     expect(driver.counters.skipped).toEqual({ self_pair: 1 })
   })
 
+  test('a record of megabytes leaves a letter that any broker takes', async () => {
+    const driver = await createTestDriver(flowWindows(), { partitions, clock: clock() })
+    driver.pipeBytes('telemetry.flows', 0, Buffer.alloc(10 << 20))
+    await driver.run()
+    const [letter] = driver.output('dlq.telemetry.flows', 'DeadLetter')
+    expect(letter?.reason).toContain('10485760 bytes')
+    expect(letter?.value?.length).toBeLessThan(1 << 20)
+  })
+
   test('every record is accounted for in the ledger, without gap or overlap', async () => {
     const driver = await createTestDriver(flowWindows(), { partitions, clock: clock(), batchRecords: 2 })
     for (let i = 0; i < 20; i++)
