@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { RegionFeature, Risk, RouteBody, Scenario, Shard, ShardBody, StreamFeature } from '#schemas'
 import { type ChurnBudget, churnBudget, decide, type Hysteresis, recordOf } from '#core/decisions'
+import { murmur3Text } from '#core/math'
 import { type Clock, type Decision, mulberry32 } from '#core/ports'
 import {
   defineTopology,
@@ -192,7 +193,7 @@ class DecisionProcessor implements RoundProcessor {
       inputs: round.inputs,
       modelVersion: risk?.model_version ?? 'none',
       policyVersion: POLICY_VERSION,
-      random: mulberry32(seed ^ hashOf(`${output}/${stream}/${round.timeMs}`)),
+      random: mulberry32(seed ^ murmur3Text(`${output}/${stream}/${round.timeMs}`)),
     })
     if (record === undefined) return
     out.emit(output, stream, record)
@@ -257,13 +258,6 @@ function sameRoutes(a: RouteBody, b: RouteBody): boolean {
     seen &&
     b.paths.every(({ path_id, weight }) => weight < SAME_WEIGHT || a.paths.some((p) => p.path_id === path_id))
   )
-}
-
-/** FNV-1a over UTF-16 code units: seeds the id of a decision, so that a replay repeats it. */
-function hashOf(text: string): number {
-  let h = 0x811c9dc5
-  for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193)
-  return h
 }
 
 /** features, scenarios and risks of all streams to shards and routes, in one task: they compete for the same links. */

@@ -1,5 +1,5 @@
 import { Buffer } from 'node:buffer'
-import type { DeadLetter } from '../../../schemas/index.ts'
+import { type DeadLetter, deadLetterTopic } from '../../../schemas/index.ts'
 import type { ErrorCode, RecordCursor } from '../ports/index.ts'
 import type { TaskContext } from './task.ts'
 
@@ -7,7 +7,7 @@ import type { TaskContext } from './task.ts'
 const MOST_KEPT_BYTES = 700_000
 
 /** Name of the dead-letter topic of a topic. */
-export const deadLetterTopic = (topic: string): string => `dlq.${topic}`
+export const deadLetterName = (topic: string): string => deadLetterTopic(topic).name
 
 /** Why a record cannot be used. */
 export interface Refusal {
@@ -49,7 +49,7 @@ export function emitDeadLetter(
     topology,
     at_ms: context.clock.nowMs(),
   }
-  const to = deadLetterTopic(letters)
+  const to = deadLetterName(letters)
   const key = Buffer.from(`${cursor.partition}:${cursor.offset}`)
   context.out.emit(
     context.topicName(to),

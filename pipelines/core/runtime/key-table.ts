@@ -1,4 +1,5 @@
 import { Buffer } from 'node:buffer'
+import { fmix32, fnv1a } from '../math/index.ts'
 
 const EMPTY = -1
 
@@ -101,12 +102,6 @@ export class KeyTable {
   }
 }
 
-/** FNV-1a over the range, finished as in murmur3 so that the low bits are usable as a bucket. */
-function hashRange(buffer: Uint8Array, start: number, end: number): number {
-  let h = 0x811c9dc5
-  for (let i = start; i < end; i++) h = Math.imul(h ^ (buffer[i] as number), 0x01000193)
-  h ^= h >>> 16
-  h = Math.imul(h, 0x85ebca6b)
-  h ^= h >>> 13
-  return h
-}
+/** Finished as in murmur3, so that the low bits are usable as a bucket; signed, as the column of hashes keeps it. */
+const hashRange = (buffer: Uint8Array, start: number, end: number): number =>
+  fmix32(fnv1a(buffer, start, end - start)) | 0

@@ -3,7 +3,7 @@ import type { RecordByName, RecordName } from '../../../../schemas/index.ts'
 import { createCodec, type RecordCodec } from '../../codec/index.ts'
 import { type ManualClock, manualClock, type OffsetToCommit, partitionKey } from '../../ports/index.ts'
 import { type Counters, createCounters } from '../counters.ts'
-import { deadLetterTopic } from '../dead-letter.ts'
+import { deadLetterName } from '../dead-letter.ts'
 import { END_OF_INPUT_MS, MARK_HEADER, markHeaders } from '../marks.ts'
 import { createRecordReaders } from '../record-readers.ts'
 import { SnapshotCollector } from '../snapshots.ts'
@@ -100,7 +100,7 @@ class MemoryDriver implements TestDriver {
     )
     for (const { name, partitions } of internal) this.#partitions.set(name, partitions)
     const letters = records.map(({ topic }) => ({
-      topic: deadLetterTopic(topic),
+      topic: deadLetterName(topic),
       record: 'DeadLetter' as const,
     }))
     await this.codec.prepare([...records, ...letters, { topic: 'audit.offsets', record: 'OffsetLedger' }])
