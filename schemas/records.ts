@@ -53,6 +53,179 @@ export interface CalendarEvent {
   geometry: string | null
 }
 
+/** A choice of names. */
+export type DecisionMode = 'dry_run' | 'canary' | 'apply'
+
+/** Part of another record. */
+export interface DecisionReason {
+  /** 0..1. */
+  risk: number
+  /** In words. */
+  drivers: string[]
+  /** Of the metric that drove it. */
+  q10: number
+  /** Median. */
+  q50: number
+  /** 90 %. */
+  q90: number
+  /** Expected cost of not acting. */
+  cost_now: number
+  /** Expected cost of acting. */
+  cost_after: number
+}
+
+/** Part of another record. */
+export interface DecisionInput {
+  /** Topic. */
+  topic: string
+  /** Partition. */
+  partition: number
+  /** Last offset that went in. */
+  offset: number
+}
+
+/** Part of another record. */
+export interface DataScaleBody {
+  /** The service. */
+  service: string
+  /** Instances wanted. */
+  instances: number
+  /** Instances wanted until now. */
+  instances_now: number
+  /** Never fewer. */
+  min_instances: number
+  /** Never more. */
+  max_instances: number
+  /** Work per window that one instance can do. */
+  capacity: number
+  /** End of the window that needs them. */
+  peak_ms: number
+  /** Work in that window: median. */
+  load_q50: number
+  /** Work in that window: 90 %. */
+  load_q90: number
+  /** Work in that window: 99 %. */
+  load_q99: number
+}
+
+/** How many instances a service needs, ahead of its peaks. Membership: never expires. */
+export interface DataScaleDecision {
+  /** Unique; what an ack and `forestall explain` name. */
+  decision_id: string
+  /** traffic-routing, network-shadowing, workflow-sharding, resource-mirroring or data-sharding. */
+  subsystem: string
+  /** What is decided about: the record key. */
+  entity: string
+  /** max(previous + 1, issued_at in ms): never falls back. */
+  epoch: number
+  /** When it was decided (decision time). */
+  issued_at_ms: number
+  /** Not to be applied earlier. */
+  not_before_ms: number
+  /** Preferences fall back to the follower's default then; null: stands until superseded. Default for older writers: null. */
+  expires_at_ms: number | null
+  /** dry_run is never applied; canary by a share of followers. */
+  mode: DecisionMode
+  /** Share of followers, 0..1; 1 unless canary. Default for older writers: 1. */
+  canary_share: number
+  /** Empty for live; a follower refuses others unless started with the same id. Default for older writers: "". */
+  replay_id: string
+  /** Why. */
+  reason: DecisionReason
+  /** What it rests on. */
+  inputs: DecisionInput[]
+  /** Of the forecasts. */
+  model_version: string
+  /** Of the policy. */
+  policy_version: string
+  /** decision_id that this one replaces. Default for older writers: null. */
+  supersedes: string | null
+  /** The count. */
+  body: DataScaleBody
+}
+
+/** A choice of names. */
+export type DataReplicaState = 'serving' | 'warming' | 'draining'
+
+/** Part of another record. */
+export interface DataReplica {
+  /** The instance that holds it. */
+  instance: string
+  /** serving: takes reads and writes. warming: being copied, takes writes, and reads only once it is verified. draining: goes on serving until every warming one is verified, is kept for the way back, then dropped. */
+  state: DataReplicaState
+  /** Share of the segment's reads that the forecast would send here, 0..1; the live load may correct it. */
+  weight: number
+}
+
+/** A choice of names. */
+export type DataMoveKind = 'copy' | 'move' | 'drop'
+
+/** Part of another record. */
+export interface DataMove {
+  /** Stable while the move goes on: `service/017/<from>-<to>/<epoch it began in>`. */
+  move_id: string
+  /** copy adds a replica, move replaces `from` by `to`, drop removes `from`. */
+  kind: DataMoveKind
+  /** Copy from here (copy, move), or what is dropped. */
+  from: string
+  /** Copy to here; empty for a drop. */
+  to: string
+}
+
+/** Part of another record. */
+export interface DataShardBody {
+  /** The service. */
+  service: string
+  /** Number of the segment, 0..segments-1. */
+  segment: number
+  /** Segments of the service: a key k lies in `fmix32(fnv1a32(utf8(k))) mod segments`. */
+  segments: number
+  /** Where the segment is to be: at least one, by instance. */
+  replicas: DataReplica[]
+  /** What has to be done to get there from what stood before; empty if nothing. */
+  moves: DataMove[]
+  /** Work per window expected when this takes effect: median. */
+  load_q50: number
+  /** Work per window expected when this takes effect: 90 %. */
+  load_q90: number
+}
+
+/** On which instances a segment of a service's data lies. Placement: never expires. */
+export interface DataShardDecision {
+  /** Unique; what an ack and `forestall explain` name. */
+  decision_id: string
+  /** traffic-routing, network-shadowing, workflow-sharding, resource-mirroring or data-sharding. */
+  subsystem: string
+  /** What is decided about: the record key. */
+  entity: string
+  /** max(previous + 1, issued_at in ms): never falls back. */
+  epoch: number
+  /** When it was decided (decision time). */
+  issued_at_ms: number
+  /** Not to be applied earlier. */
+  not_before_ms: number
+  /** Preferences fall back to the follower's default then; null: stands until superseded. Default for older writers: null. */
+  expires_at_ms: number | null
+  /** dry_run is never applied; canary by a share of followers. */
+  mode: DecisionMode
+  /** Share of followers, 0..1; 1 unless canary. Default for older writers: 1. */
+  canary_share: number
+  /** Empty for live; a follower refuses others unless started with the same id. Default for older writers: "". */
+  replay_id: string
+  /** Why. */
+  reason: DecisionReason
+  /** What it rests on. */
+  inputs: DecisionInput[]
+  /** Of the forecasts. */
+  model_version: string
+  /** Of the policy. */
+  policy_version: string
+  /** decision_id that this one replaces. Default for older writers: null. */
+  supersedes: string | null
+  /** The placement. */
+  body: DataShardBody
+}
+
 /** A record that could not be used, with its original bytes. */
 export interface DeadLetter {
   /** Where it was. */
@@ -173,6 +346,140 @@ export interface OffsetLedger {
   at_ms: number
 }
 
+/** What one instance reported in one window. */
+export interface PipelineFeature {
+  /** The instance. */
+  pipeline_id: string
+  /** Start of the window, inclusive. */
+  window_start_ms: number
+  /** End of the window, exclusive. */
+  window_end_ms: number
+  /** Reports in the window. */
+  records: number
+  /** Mean work per second. */
+  load_mean: number
+  /** Largest work per second. */
+  load_max: number
+  /** Smallest capacity reported, work per second. */
+  capacity_min: number
+  /** Share of reports that said it is up, 0..1. */
+  up_ratio: number
+  /** Part of the input was lost to retention. Default for older writers: false. */
+  incomplete: boolean
+}
+
+/** Load and capacity of one instance (a pipeline that answers queries), as it reports them. */
+export interface PipelineState {
+  /** When it was measured. */
+  event_time_ms: number
+  /** Who measured. */
+  origin: string
+  /** The instance. */
+  pipeline_id: string
+  /** The service it works for. */
+  service_id: string
+  /** Work per second now. */
+  current_load: number
+  /** Work per second that it can do. */
+  capacity: number
+  /** False if it does not answer. Default for older writers: true. */
+  up: boolean
+  /** Segments it holds: `service/017`. Default for older writers: []. */
+  shard_ids: string[]
+}
+
+/** What queries of one pattern did in one window. */
+export interface QueryFeature {
+  /** `service|operation|entity`. */
+  pattern: string
+  /** The service. */
+  service_id: string
+  /** The key asked for. */
+  entity_id: string
+  /** What is done. */
+  operation_id: string
+  /** Start of the window, inclusive. */
+  window_start_ms: number
+  /** End of the window, exclusive. */
+  window_end_ms: number
+  /** Queries in the window: the account of what was counted. */
+  queries: number
+  /** Sum of their work. */
+  work: number
+  /** Mean duration. */
+  duration_ms_mean: number
+  /** 95 % quantile of the duration. */
+  duration_ms_p95: number
+  /** Queries that failed. */
+  failed: number
+  /** Part of the input was lost to retention. Default for older writers: false. */
+  incomplete: boolean
+}
+
+/** One query that a service answered: from `system.query_log`, the router's own log, or your producers. */
+export interface QueryLog {
+  /** When the query began. */
+  event_time_ms: number
+  /** Where the record comes from: server, router or file. */
+  origin: string
+  /** `service|operation|entity`: what queries of one kind about one key share. Service and operation hold no `|`. */
+  pattern: string
+  /** The service whose data is asked for: what is cut into segments. */
+  service_id: string
+  /** The key asked for; its hash gives the segment. */
+  entity_id: string
+  /** What is done: a name, a table, or a normalised query hash. */
+  operation_id: string
+  /** What it costs, in the unit that loads and capacities are in; 1 counts queries. Default for older writers: 1. */
+  work: number
+  /** How long it took. Default for older writers: 0. */
+  duration_ms: number
+  /** Rows read. Default for older writers: 0. */
+  read_rows: number
+  /** Bytes read. Default for older writers: 0. */
+  read_bytes: number
+  /** Rows written. Default for older writers: 0. */
+  written_rows: number
+  /** Bytes written. Default for older writers: 0. */
+  written_bytes: number
+  /** The instance that answered; empty if unknown. Default for older writers: "". */
+  instance: string
+  /** True if it ended in an error. Default for older writers: false. */
+  failed: boolean
+}
+
+/** How likely queries of one pattern are in a coming interval. */
+export interface QueryPattern {
+  /** `service|operation|entity`. */
+  pattern: string
+  /** The key asked for. */
+  entity_id: string
+  /** The service. */
+  service_id: string
+  /** What is done. */
+  operation_id: string
+  /** The segment of the key: `service/017`. */
+  segment_id: string
+  /** End of the last window that it rests on. */
+  issued_at_ms: number
+  /** Start of the interval, inclusive. */
+  interval_start_ms: number
+  /** End of the interval, exclusive. */
+  interval_end_ms: number
+  /** P(at least one such query in the interval), 0..1. */
+  probability: number
+  /** Expected share of the service's queries in the interval, 0..1. */
+  share: number
+  /** Queries in the interval: median. */
+  queries_q50: number
+  /** Queries in the interval: 90 %. */
+  queries_q90: number
+  /** Name of the model. */
+  model: string
+  /** Version of the model. */
+  model_version: string
+}
+
 /** What the probes saw of a region in one window. */
 export interface RegionFeature {
   /** The region. */
@@ -265,37 +572,6 @@ export interface Risk {
   model_version: string
 }
 
-/** A choice of names. */
-export type DecisionMode = 'dry_run' | 'canary' | 'apply'
-
-/** Part of another record. */
-export interface DecisionReason {
-  /** 0..1. */
-  risk: number
-  /** In words. */
-  drivers: string[]
-  /** Of the metric that drove it. */
-  q10: number
-  /** Median. */
-  q50: number
-  /** 90 %. */
-  q90: number
-  /** Expected cost of not acting. */
-  cost_now: number
-  /** Expected cost of acting. */
-  cost_after: number
-}
-
-/** Part of another record. */
-export interface DecisionInput {
-  /** Topic. */
-  topic: string
-  /** Partition. */
-  partition: number
-  /** Last offset that went in. */
-  offset: number
-}
-
 /** Part of another record. */
 export interface RoutePath {
   /** Candidate path. */
@@ -386,6 +662,32 @@ export interface Scenario {
   draws: number[]
   /** Window end (ms) of the past forecast whose error was used; equal across the series of a scope and time. */
   origins: number[]
+}
+
+/** What was asked of one service in one window, by segment. */
+export interface ServiceFeature {
+  /** The service. */
+  service_id: string
+  /** Start of the window, inclusive. */
+  window_start_ms: number
+  /** End of the window, exclusive. */
+  window_end_ms: number
+  /** Queries in the window: the account of what was counted. */
+  queries: number
+  /** Sum of their work. */
+  work: number
+  /** Mean duration. */
+  duration_ms_mean: number
+  /** 95 % quantile of the duration. */
+  duration_ms_p95: number
+  /** Queries that failed. */
+  failed: number
+  /** Distinct keys, estimated. */
+  entities: number
+  /** Work by segment, 0 first. */
+  segment_work: number[]
+  /** Part of the input was lost to retention. Default for older writers: false. */
+  incomplete: boolean
 }
 
 /** Part of another record. */
@@ -490,15 +792,23 @@ export interface StreamFeature {
 export type RecordName =
   | 'Ack'
   | 'CalendarEvent'
+  | 'DataScaleDecision'
+  | 'DataShardDecision'
   | 'DeadLetter'
   | 'Flow'
   | 'Forecast'
   | 'OffsetLedger'
+  | 'PipelineFeature'
+  | 'PipelineState'
+  | 'QueryFeature'
+  | 'QueryLog'
+  | 'QueryPattern'
   | 'RegionFeature'
   | 'RegionProbe'
   | 'Risk'
   | 'RouteDecision'
   | 'Scenario'
+  | 'ServiceFeature'
   | 'ShardDecision'
   | 'StreamFeature'
 
@@ -506,15 +816,23 @@ export type RecordName =
 export interface RecordByName {
   Ack: Ack
   CalendarEvent: CalendarEvent
+  DataScaleDecision: DataScaleDecision
+  DataShardDecision: DataShardDecision
   DeadLetter: DeadLetter
   Flow: Flow
   Forecast: Forecast
   OffsetLedger: OffsetLedger
+  PipelineFeature: PipelineFeature
+  PipelineState: PipelineState
+  QueryFeature: QueryFeature
+  QueryLog: QueryLog
+  QueryPattern: QueryPattern
   RegionFeature: RegionFeature
   RegionProbe: RegionProbe
   Risk: Risk
   RouteDecision: RouteDecision
   Scenario: Scenario
+  ServiceFeature: ServiceFeature
   ShardDecision: ShardDecision
   StreamFeature: StreamFeature
 }
@@ -523,15 +841,23 @@ export interface RecordByName {
 export const AVRO: Record<RecordName, string> = {
   Ack: '{"type":"record","name":"Ack","namespace":"forestall","doc":"What a follower did with a decision.","fields":[{"name":"decision_id","type":"string","doc":"The decision."},{"name":"decision_topic","type":"string","doc":"Its topic."},{"name":"entity","type":"string","doc":"Its key."},{"name":"epoch","type":"long","doc":"Its epoch."},{"name":"follower","type":"string","doc":"Who."},{"name":"state","type":{"type":"enum","name":"AckState","symbols":["accepted","warming","applied","rejected","rolled_back","expired"]},"doc":"What."},{"name":"at_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"When (the follower\'s clock)."},{"name":"observed","type":{"type":"map","values":"string"},"doc":"What the follower saw: reasons, offsets of a fence, latencies."}]}',
   CalendarEvent: '{"type":"record","name":"CalendarEvent","namespace":"forestall","doc":"Something known in advance, or announced: maintenance, campaign, match, weather.","fields":[{"name":"event_id","type":"string","doc":"Stable id."},{"name":"revision","type":"int","doc":"Higher supersedes."},{"name":"kind","type":"string","doc":"maintenance, campaign, match, weather, ..."},{"name":"scope","type":"string","doc":"Entity, prefix of entities (`ATLAng>*`) or `*`."},{"name":"summary","type":"string","doc":"In words."},{"name":"issued_at_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"When it became known: nothing may look at it earlier."},{"name":"valid_from_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"Start."},{"name":"valid_to_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"End."},{"name":"severity","type":"double","doc":"0..1.","default":0},{"name":"source","type":"string","doc":"Where it comes from."},{"name":"cancelled","type":"boolean","doc":"Withdrawn.","default":false},{"name":"geometry","type":["null","string"],"doc":"GeoJSON.","default":null}]}',
+  DataScaleDecision: '{"type":"record","name":"DataScaleDecision","namespace":"forestall","doc":"How many instances a service needs, ahead of its peaks. Membership: never expires.","fields":[{"name":"decision_id","type":"string","doc":"Unique; what an ack and `forestall explain` name."},{"name":"subsystem","type":"string","doc":"traffic-routing, network-shadowing, workflow-sharding, resource-mirroring or data-sharding."},{"name":"entity","type":"string","doc":"What is decided about: the record key."},{"name":"epoch","type":"long","doc":"max(previous + 1, issued_at in ms): never falls back."},{"name":"issued_at_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"When it was decided (decision time)."},{"name":"not_before_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"Not to be applied earlier."},{"name":"expires_at_ms","type":["null",{"type":"long","logicalType":"timestamp-millis"}],"doc":"Preferences fall back to the follower\'s default then; null: stands until superseded.","default":null},{"name":"mode","type":{"type":"enum","name":"DecisionMode","symbols":["dry_run","canary","apply"]},"doc":"dry_run is never applied; canary by a share of followers."},{"name":"canary_share","type":"double","doc":"Share of followers, 0..1; 1 unless canary.","default":1},{"name":"replay_id","type":"string","doc":"Empty for live; a follower refuses others unless started with the same id.","default":""},{"name":"reason","type":{"type":"record","name":"DecisionReason","fields":[{"name":"risk","type":"double","doc":"0..1."},{"name":"drivers","type":{"type":"array","items":"string"},"doc":"In words."},{"name":"q10","type":"double","doc":"Of the metric that drove it."},{"name":"q50","type":"double","doc":"Median."},{"name":"q90","type":"double","doc":"90 %."},{"name":"cost_now","type":"double","doc":"Expected cost of not acting."},{"name":"cost_after","type":"double","doc":"Expected cost of acting."}]},"doc":"Why."},{"name":"inputs","type":{"type":"array","items":{"type":"record","name":"DecisionInput","fields":[{"name":"topic","type":"string","doc":"Topic."},{"name":"partition","type":"int","doc":"Partition."},{"name":"offset","type":"long","doc":"Last offset that went in."}]}},"doc":"What it rests on."},{"name":"model_version","type":"string","doc":"Of the forecasts."},{"name":"policy_version","type":"string","doc":"Of the policy."},{"name":"supersedes","type":["null","string"],"doc":"decision_id that this one replaces.","default":null},{"name":"body","type":{"type":"record","name":"DataScaleBody","fields":[{"name":"service","type":"string","doc":"The service."},{"name":"instances","type":"int","doc":"Instances wanted."},{"name":"instances_now","type":"int","doc":"Instances wanted until now."},{"name":"min_instances","type":"int","doc":"Never fewer."},{"name":"max_instances","type":"int","doc":"Never more."},{"name":"capacity","type":"double","doc":"Work per window that one instance can do."},{"name":"peak_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"End of the window that needs them."},{"name":"load_q50","type":"double","doc":"Work in that window: median."},{"name":"load_q90","type":"double","doc":"Work in that window: 90 %."},{"name":"load_q99","type":"double","doc":"Work in that window: 99 %."}]},"doc":"The count."}]}',
+  DataShardDecision: '{"type":"record","name":"DataShardDecision","namespace":"forestall","doc":"On which instances a segment of a service\'s data lies. Placement: never expires.","fields":[{"name":"decision_id","type":"string","doc":"Unique; what an ack and `forestall explain` name."},{"name":"subsystem","type":"string","doc":"traffic-routing, network-shadowing, workflow-sharding, resource-mirroring or data-sharding."},{"name":"entity","type":"string","doc":"What is decided about: the record key."},{"name":"epoch","type":"long","doc":"max(previous + 1, issued_at in ms): never falls back."},{"name":"issued_at_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"When it was decided (decision time)."},{"name":"not_before_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"Not to be applied earlier."},{"name":"expires_at_ms","type":["null",{"type":"long","logicalType":"timestamp-millis"}],"doc":"Preferences fall back to the follower\'s default then; null: stands until superseded.","default":null},{"name":"mode","type":{"type":"enum","name":"DecisionMode","symbols":["dry_run","canary","apply"]},"doc":"dry_run is never applied; canary by a share of followers."},{"name":"canary_share","type":"double","doc":"Share of followers, 0..1; 1 unless canary.","default":1},{"name":"replay_id","type":"string","doc":"Empty for live; a follower refuses others unless started with the same id.","default":""},{"name":"reason","type":{"type":"record","name":"DecisionReason","fields":[{"name":"risk","type":"double","doc":"0..1."},{"name":"drivers","type":{"type":"array","items":"string"},"doc":"In words."},{"name":"q10","type":"double","doc":"Of the metric that drove it."},{"name":"q50","type":"double","doc":"Median."},{"name":"q90","type":"double","doc":"90 %."},{"name":"cost_now","type":"double","doc":"Expected cost of not acting."},{"name":"cost_after","type":"double","doc":"Expected cost of acting."}]},"doc":"Why."},{"name":"inputs","type":{"type":"array","items":{"type":"record","name":"DecisionInput","fields":[{"name":"topic","type":"string","doc":"Topic."},{"name":"partition","type":"int","doc":"Partition."},{"name":"offset","type":"long","doc":"Last offset that went in."}]}},"doc":"What it rests on."},{"name":"model_version","type":"string","doc":"Of the forecasts."},{"name":"policy_version","type":"string","doc":"Of the policy."},{"name":"supersedes","type":["null","string"],"doc":"decision_id that this one replaces.","default":null},{"name":"body","type":{"type":"record","name":"DataShardBody","fields":[{"name":"service","type":"string","doc":"The service."},{"name":"segment","type":"int","doc":"Number of the segment, 0..segments-1."},{"name":"segments","type":"int","doc":"Segments of the service: a key k lies in `fmix32(fnv1a32(utf8(k))) mod segments`."},{"name":"replicas","type":{"type":"array","items":{"type":"record","name":"DataReplica","fields":[{"name":"instance","type":"string","doc":"The instance that holds it."},{"name":"state","type":{"type":"enum","name":"DataReplicaState","symbols":["serving","warming","draining"]},"doc":"serving: takes reads and writes. warming: being copied, takes writes, and reads only once it is verified. draining: goes on serving until every warming one is verified, is kept for the way back, then dropped."},{"name":"weight","type":"double","doc":"Share of the segment\'s reads that the forecast would send here, 0..1; the live load may correct it."}]}},"doc":"Where the segment is to be: at least one, by instance."},{"name":"moves","type":{"type":"array","items":{"type":"record","name":"DataMove","fields":[{"name":"move_id","type":"string","doc":"Stable while the move goes on: `service/017/<from>-<to>/<epoch it began in>`."},{"name":"kind","type":{"type":"enum","name":"DataMoveKind","symbols":["copy","move","drop"]},"doc":"copy adds a replica, move replaces `from` by `to`, drop removes `from`."},{"name":"from","type":"string","doc":"Copy from here (copy, move), or what is dropped."},{"name":"to","type":"string","doc":"Copy to here; empty for a drop."}]}},"doc":"What has to be done to get there from what stood before; empty if nothing."},{"name":"load_q50","type":"double","doc":"Work per window expected when this takes effect: median."},{"name":"load_q90","type":"double","doc":"Work per window expected when this takes effect: 90 %."}]},"doc":"The placement."}]}',
   DeadLetter: '{"type":"record","name":"DeadLetter","namespace":"forestall","doc":"A record that could not be used, with its original bytes.","fields":[{"name":"topic","type":"string","doc":"Where it was."},{"name":"partition","type":"int","doc":"Partition."},{"name":"offset","type":"long","doc":"Offset."},{"name":"timestamp_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"Kafka timestamp."},{"name":"key","type":["null","bytes"],"doc":"Original key.","default":null},{"name":"value","type":["null","bytes"],"doc":"Original value; cut to maxRecordBytes if larger.","default":null},{"name":"reason_code","type":"string","doc":"Code of the error catalogue."},{"name":"reason","type":"string","doc":"What is wrong, with field and value."},{"name":"topology","type":"string","doc":"Who refused it."},{"name":"at_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"When."}]}',
   Flow: '{"type":"record","name":"Flow","namespace":"forestall","doc":"Traffic of one flow (or of one stream in one interval), sampling already applied.","fields":[{"name":"event_time_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"When the traffic was seen; start of the interval for interval data."},{"name":"origin","type":"string","doc":"Who measured: exporter address, replay id or generator."},{"name":"stream","type":"string","doc":"The traffic stream, for example `ATLAng>CHINng`: what is forecast and routed."},{"name":"bytes","type":"double","doc":"Bytes, multiplied by the sampling rate."},{"name":"packets","type":"double","doc":"Packets, multiplied by the sampling rate."},{"name":"protocol","type":"int","doc":"IP protocol number; 0 if unknown.","default":0},{"name":"src_port","type":"int","doc":"0 if unknown.","default":0},{"name":"dst_port","type":"int","doc":"0 if unknown.","default":0},{"name":"flow_hash","type":"long","doc":"0..2^32-1: where the flow lies on the ring of its stream.","default":0},{"name":"duration_ms","type":"int","doc":"How long the traffic lasted; 0 if unknown.","default":0},{"name":"src_addr","type":"string","doc":"Text form; empty if unknown.","default":""},{"name":"dst_addr","type":"string","doc":"Text form; empty if unknown.","default":""},{"name":"src_region","type":"string","doc":"Where the traffic enters; empty if unknown.","default":""},{"name":"dst_region","type":"string","doc":"Where the traffic leaves; empty if unknown.","default":""},{"name":"sampling_rate","type":"int","doc":"The rate that was applied; 1 = unsampled, 0 = unknown.","default":1}]}',
   Forecast: '{"type":"record","name":"Forecast","namespace":"forestall","doc":"The distribution of one series at one future time.","fields":[{"name":"scope","type":"string","doc":"What is decided together; `default` unless configured."},{"name":"entity","type":"string","doc":"Stream, region, link, shard: what the series belongs to."},{"name":"metric","type":"string","doc":"The series of the entity, for example `bytes_per_second`."},{"name":"issued_at_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"End of the last window the forecast has seen."},{"name":"target_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"End of the window forecast."},{"name":"horizon_ms","type":"long","doc":"target - issued."},{"name":"q025","type":"double","doc":"2.5 % quantile."},{"name":"q10","type":"double","doc":"10 % quantile."},{"name":"q50","type":"double","doc":"Median."},{"name":"q90","type":"double","doc":"90 % quantile."},{"name":"q975","type":"double","doc":"97.5 % quantile."},{"name":"q99","type":"double","doc":"99 % quantile."},{"name":"model","type":"string","doc":"Name of the model."},{"name":"model_version","type":"string","doc":"Version of the fitted model."}]}',
   OffsetLedger: '{"type":"record","name":"OffsetLedger","namespace":"forestall","doc":"The account of one commit: what became of every input record between two offsets.","fields":[{"name":"topology","type":"string","doc":"Topology."},{"name":"node","type":"string","doc":"Source node."},{"name":"topic","type":"string","doc":"Topic."},{"name":"partition","type":"int","doc":"Partition."},{"name":"from_offset","type":"long","doc":"First offset, inclusive."},{"name":"to_offset","type":"long","doc":"Last offset, exclusive."},{"name":"records","type":"long","doc":"Records handed out between the offsets."},{"name":"accepted","type":"long","doc":"Went into state or output."},{"name":"late","type":"long","doc":"Came after their window had closed."},{"name":"dead_letters","type":"long","doc":"Went to the dead letters."},{"name":"skipped","type":{"type":"map","values":"long"},"doc":"Valid, but not wanted, by reason."},{"name":"watermark_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"Watermark of the source after the commit."},{"name":"at_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"When."}]}',
+  PipelineFeature: '{"type":"record","name":"PipelineFeature","namespace":"forestall","doc":"What one instance reported in one window.","fields":[{"name":"pipeline_id","type":"string","doc":"The instance."},{"name":"window_start_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"Start of the window, inclusive."},{"name":"window_end_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"End of the window, exclusive."},{"name":"records","type":"long","doc":"Reports in the window."},{"name":"load_mean","type":"double","doc":"Mean work per second."},{"name":"load_max","type":"double","doc":"Largest work per second."},{"name":"capacity_min","type":"double","doc":"Smallest capacity reported, work per second."},{"name":"up_ratio","type":"double","doc":"Share of reports that said it is up, 0..1."},{"name":"incomplete","type":"boolean","doc":"Part of the input was lost to retention.","default":false}]}',
+  PipelineState: '{"type":"record","name":"PipelineState","namespace":"forestall","doc":"Load and capacity of one instance (a pipeline that answers queries), as it reports them.","fields":[{"name":"event_time_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"When it was measured."},{"name":"origin","type":"string","doc":"Who measured."},{"name":"pipeline_id","type":"string","doc":"The instance."},{"name":"service_id","type":"string","doc":"The service it works for."},{"name":"current_load","type":"double","doc":"Work per second now."},{"name":"capacity","type":"double","doc":"Work per second that it can do."},{"name":"up","type":"boolean","doc":"False if it does not answer.","default":true},{"name":"shard_ids","type":{"type":"array","items":"string"},"doc":"Segments it holds: `service/017`.","default":[]}]}',
+  QueryFeature: '{"type":"record","name":"QueryFeature","namespace":"forestall","doc":"What queries of one pattern did in one window.","fields":[{"name":"pattern","type":"string","doc":"`service|operation|entity`."},{"name":"service_id","type":"string","doc":"The service."},{"name":"entity_id","type":"string","doc":"The key asked for."},{"name":"operation_id","type":"string","doc":"What is done."},{"name":"window_start_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"Start of the window, inclusive."},{"name":"window_end_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"End of the window, exclusive."},{"name":"queries","type":"long","doc":"Queries in the window: the account of what was counted."},{"name":"work","type":"double","doc":"Sum of their work."},{"name":"duration_ms_mean","type":"double","doc":"Mean duration."},{"name":"duration_ms_p95","type":"double","doc":"95 % quantile of the duration."},{"name":"failed","type":"long","doc":"Queries that failed."},{"name":"incomplete","type":"boolean","doc":"Part of the input was lost to retention.","default":false}]}',
+  QueryLog: '{"type":"record","name":"QueryLog","namespace":"forestall","doc":"One query that a service answered: from `system.query_log`, the router\'s own log, or your producers.","fields":[{"name":"event_time_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"When the query began."},{"name":"origin","type":"string","doc":"Where the record comes from: server, router or file."},{"name":"pattern","type":"string","doc":"`service|operation|entity`: what queries of one kind about one key share. Service and operation hold no `|`."},{"name":"service_id","type":"string","doc":"The service whose data is asked for: what is cut into segments."},{"name":"entity_id","type":"string","doc":"The key asked for; its hash gives the segment."},{"name":"operation_id","type":"string","doc":"What is done: a name, a table, or a normalised query hash."},{"name":"work","type":"double","doc":"What it costs, in the unit that loads and capacities are in; 1 counts queries.","default":1},{"name":"duration_ms","type":"double","doc":"How long it took.","default":0},{"name":"read_rows","type":"long","doc":"Rows read.","default":0},{"name":"read_bytes","type":"long","doc":"Bytes read.","default":0},{"name":"written_rows","type":"long","doc":"Rows written.","default":0},{"name":"written_bytes","type":"long","doc":"Bytes written.","default":0},{"name":"instance","type":"string","doc":"The instance that answered; empty if unknown.","default":""},{"name":"failed","type":"boolean","doc":"True if it ended in an error.","default":false}]}',
+  QueryPattern: '{"type":"record","name":"QueryPattern","namespace":"forestall","doc":"How likely queries of one pattern are in a coming interval.","fields":[{"name":"pattern","type":"string","doc":"`service|operation|entity`."},{"name":"entity_id","type":"string","doc":"The key asked for."},{"name":"service_id","type":"string","doc":"The service."},{"name":"operation_id","type":"string","doc":"What is done."},{"name":"segment_id","type":"string","doc":"The segment of the key: `service/017`."},{"name":"issued_at_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"End of the last window that it rests on."},{"name":"interval_start_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"Start of the interval, inclusive."},{"name":"interval_end_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"End of the interval, exclusive."},{"name":"probability","type":"double","doc":"P(at least one such query in the interval), 0..1."},{"name":"share","type":"double","doc":"Expected share of the service\'s queries in the interval, 0..1."},{"name":"queries_q50","type":"double","doc":"Queries in the interval: median."},{"name":"queries_q90","type":"double","doc":"Queries in the interval: 90 %."},{"name":"model","type":"string","doc":"Name of the model."},{"name":"model_version","type":"string","doc":"Version of the model."}]}',
   RegionFeature: '{"type":"record","name":"RegionFeature","namespace":"forestall","doc":"What the probes saw of a region in one window.","fields":[{"name":"region","type":"string","doc":"The region."},{"name":"window_start_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"Start of the window, inclusive."},{"name":"window_end_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"End of the window, exclusive."},{"name":"records","type":"long","doc":"Probes in the window."},{"name":"up_ratio","type":"double","doc":"Share of probes answered, 0..1."},{"name":"rtt_ms_mean","type":"double","doc":"ms."},{"name":"rtt_ms_p95","type":"double","doc":"ms, within 1 %."},{"name":"jitter_ms_mean","type":"double","doc":"ms."},{"name":"loss_ratio_mean","type":"double","doc":"0..1."},{"name":"error_ratio_mean","type":"double","doc":"0..1."},{"name":"bytes_per_second_mean","type":"double","doc":"Throughput served."},{"name":"capacity_bytes_per_second_min","type":"double","doc":"Smallest capacity announced; 0 if unknown."},{"name":"price_per_gb_mean","type":"double","doc":"Mean price."},{"name":"incomplete","type":"boolean","doc":"True if retention had removed input of this window when a task was restored.","default":false}]}',
   RegionProbe: '{"type":"record","name":"RegionProbe","namespace":"forestall","doc":"One measurement of a region from one vantage point.","fields":[{"name":"event_time_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"When it was measured."},{"name":"origin","type":"string","doc":"The prober."},{"name":"region","type":"string","doc":"The region measured."},{"name":"up","type":"boolean","doc":"False if the probe got no answer."},{"name":"rtt_ms","type":"double","doc":"Round trip, ms."},{"name":"jitter_ms","type":"double","doc":"Mean deviation of the round trip, ms.","default":0},{"name":"loss_ratio","type":"double","doc":"0..1.","default":0},{"name":"error_ratio","type":"double","doc":"Failed requests, 0..1.","default":0},{"name":"bytes_per_second","type":"double","doc":"Throughput served now.","default":0},{"name":"capacity_bytes_per_second","type":"double","doc":"What the region can serve; 0 if unknown.","default":0},{"name":"price_per_gb","type":"double","doc":"Price of a GB through this region, in the currency of the configuration.","default":0}]}',
   Risk: '{"type":"record","name":"Risk","namespace":"forestall","doc":"Probability of the bad event within the horizon, with its drivers in words.","fields":[{"name":"scope","type":"string","doc":"What is decided together; `default` unless configured."},{"name":"entity","type":"string","doc":"Stream, region, link, shard: what the series belongs to."},{"name":"metric","type":"string","doc":"The series of the entity, for example `bytes_per_second`."},{"name":"issued_at_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"End of the last window seen."},{"name":"horizon_ms","type":"long","doc":"How far ahead the risk looks."},{"name":"probability","type":"double","doc":"P(limit crossed within the horizon), 0..1."},{"name":"limit","type":"double","doc":"The limit, in the unit of the metric."},{"name":"q10","type":"double","doc":"10 % quantile at the worst step."},{"name":"q50","type":"double","doc":"Median at the worst step."},{"name":"q90","type":"double","doc":"90 % quantile at the worst step."},{"name":"anomaly_score","type":"double","doc":"0..1: how unusual the last window was."},{"name":"anomaly_direction","type":"int","doc":"1 above, -1 below, 0 none."},{"name":"anomaly_metric","type":"string","doc":"Which feature; empty if none."},{"name":"drivers","type":{"type":"array","items":"string"},"doc":"Why, most important first."},{"name":"model_version","type":"string","doc":"Version of the model and the calibration."}]}',
   RouteDecision: '{"type":"record","name":"RouteDecision","namespace":"forestall","doc":"Which paths and regions carry the shards of a stream. Preference: expires.","fields":[{"name":"decision_id","type":"string","doc":"Unique; what an ack and `forestall explain` name."},{"name":"subsystem","type":"string","doc":"traffic-routing, network-shadowing, workflow-sharding, resource-mirroring or data-sharding."},{"name":"entity","type":"string","doc":"What is decided about: the record key."},{"name":"epoch","type":"long","doc":"max(previous + 1, issued_at in ms): never falls back."},{"name":"issued_at_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"When it was decided (decision time)."},{"name":"not_before_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"Not to be applied earlier."},{"name":"expires_at_ms","type":["null",{"type":"long","logicalType":"timestamp-millis"}],"doc":"Preferences fall back to the follower\'s default then; null: stands until superseded.","default":null},{"name":"mode","type":{"type":"enum","name":"DecisionMode","symbols":["dry_run","canary","apply"]},"doc":"dry_run is never applied; canary by a share of followers."},{"name":"canary_share","type":"double","doc":"Share of followers, 0..1; 1 unless canary.","default":1},{"name":"replay_id","type":"string","doc":"Empty for live; a follower refuses others unless started with the same id.","default":""},{"name":"reason","type":{"type":"record","name":"DecisionReason","fields":[{"name":"risk","type":"double","doc":"0..1."},{"name":"drivers","type":{"type":"array","items":"string"},"doc":"In words."},{"name":"q10","type":"double","doc":"Of the metric that drove it."},{"name":"q50","type":"double","doc":"Median."},{"name":"q90","type":"double","doc":"90 %."},{"name":"cost_now","type":"double","doc":"Expected cost of not acting."},{"name":"cost_after","type":"double","doc":"Expected cost of acting."}]},"doc":"Why."},{"name":"inputs","type":{"type":"array","items":{"type":"record","name":"DecisionInput","fields":[{"name":"topic","type":"string","doc":"Topic."},{"name":"partition","type":"int","doc":"Partition."},{"name":"offset","type":"long","doc":"Last offset that went in."}]}},"doc":"What it rests on."},{"name":"model_version","type":"string","doc":"Of the forecasts."},{"name":"policy_version","type":"string","doc":"Of the policy."},{"name":"supersedes","type":["null","string"],"doc":"decision_id that this one replaces.","default":null},{"name":"body","type":{"type":"record","name":"RouteBody","fields":[{"name":"stream","type":"string","doc":"The stream."},{"name":"paths","type":{"type":"array","items":{"type":"record","name":"RoutePath","fields":[{"name":"path_id","type":"string","doc":"Candidate path."},{"name":"region","type":"string","doc":"Region that serves it."},{"name":"weight","type":"double","doc":"Share of the stream, sums to 1."}]}},"doc":"Multi-path weights."},{"name":"assignments","type":{"type":"array","items":{"type":"record","name":"ShardAssignment","fields":[{"name":"shard_id","type":"string","doc":"Shard."},{"name":"depth","type":"int","doc":"Bits of the hash."},{"name":"prefix","type":"long","doc":"Leading bits."},{"name":"path_id","type":"string","doc":"Path."},{"name":"region","type":"string","doc":"Region."},{"name":"priority","type":"int","doc":"0 first."}]}},"doc":"Each shard to one path."},{"name":"region_owner","type":"string","doc":"Region whose processor owns the stream\'s state.","default":""}]},"doc":"The routes."}]}',
   Scenario: '{"type":"record","name":"Scenario","namespace":"forestall","doc":"Joint draws: draw k of every series of a scope comes from the same origin, so that what moves together stays together.","fields":[{"name":"scope","type":"string","doc":"What is decided together; `default` unless configured."},{"name":"entity","type":"string","doc":"Stream, region, link, shard: what the series belongs to."},{"name":"metric","type":"string","doc":"The series of the entity, for example `bytes_per_second`."},{"name":"issued_at_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"End of the last window seen."},{"name":"target_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"End of the window drawn."},{"name":"draws","type":{"type":"array","items":"double"},"doc":"One value per origin."},{"name":"origins","type":{"type":"array","items":"long"},"doc":"Window end (ms) of the past forecast whose error was used; equal across the series of a scope and time."}]}',
+  ServiceFeature: '{"type":"record","name":"ServiceFeature","namespace":"forestall","doc":"What was asked of one service in one window, by segment.","fields":[{"name":"service_id","type":"string","doc":"The service."},{"name":"window_start_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"Start of the window, inclusive."},{"name":"window_end_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"End of the window, exclusive."},{"name":"queries","type":"long","doc":"Queries in the window: the account of what was counted."},{"name":"work","type":"double","doc":"Sum of their work."},{"name":"duration_ms_mean","type":"double","doc":"Mean duration."},{"name":"duration_ms_p95","type":"double","doc":"95 % quantile of the duration."},{"name":"failed","type":"long","doc":"Queries that failed."},{"name":"entities","type":"double","doc":"Distinct keys, estimated."},{"name":"segment_work","type":{"type":"array","items":"double"},"doc":"Work by segment, 0 first."},{"name":"incomplete","type":"boolean","doc":"Part of the input was lost to retention.","default":false}]}',
   ShardDecision: '{"type":"record","name":"ShardDecision","namespace":"forestall","doc":"How a stream is cut into shards. Placement: never expires.","fields":[{"name":"decision_id","type":"string","doc":"Unique; what an ack and `forestall explain` name."},{"name":"subsystem","type":"string","doc":"traffic-routing, network-shadowing, workflow-sharding, resource-mirroring or data-sharding."},{"name":"entity","type":"string","doc":"What is decided about: the record key."},{"name":"epoch","type":"long","doc":"max(previous + 1, issued_at in ms): never falls back."},{"name":"issued_at_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"When it was decided (decision time)."},{"name":"not_before_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"Not to be applied earlier."},{"name":"expires_at_ms","type":["null",{"type":"long","logicalType":"timestamp-millis"}],"doc":"Preferences fall back to the follower\'s default then; null: stands until superseded.","default":null},{"name":"mode","type":{"type":"enum","name":"DecisionMode","symbols":["dry_run","canary","apply"]},"doc":"dry_run is never applied; canary by a share of followers."},{"name":"canary_share","type":"double","doc":"Share of followers, 0..1; 1 unless canary.","default":1},{"name":"replay_id","type":"string","doc":"Empty for live; a follower refuses others unless started with the same id.","default":""},{"name":"reason","type":{"type":"record","name":"DecisionReason","fields":[{"name":"risk","type":"double","doc":"0..1."},{"name":"drivers","type":{"type":"array","items":"string"},"doc":"In words."},{"name":"q10","type":"double","doc":"Of the metric that drove it."},{"name":"q50","type":"double","doc":"Median."},{"name":"q90","type":"double","doc":"90 %."},{"name":"cost_now","type":"double","doc":"Expected cost of not acting."},{"name":"cost_after","type":"double","doc":"Expected cost of acting."}]},"doc":"Why."},{"name":"inputs","type":{"type":"array","items":{"type":"record","name":"DecisionInput","fields":[{"name":"topic","type":"string","doc":"Topic."},{"name":"partition","type":"int","doc":"Partition."},{"name":"offset","type":"long","doc":"Last offset that went in."}]}},"doc":"What it rests on."},{"name":"model_version","type":"string","doc":"Of the forecasts."},{"name":"policy_version","type":"string","doc":"Of the policy."},{"name":"supersedes","type":["null","string"],"doc":"decision_id that this one replaces.","default":null},{"name":"body","type":{"type":"record","name":"ShardBody","fields":[{"name":"stream","type":"string","doc":"The stream."},{"name":"shards","type":{"type":"array","items":{"type":"record","name":"Shard","fields":[{"name":"shard_id","type":"string","doc":"`stream/depth/prefix`: stable while the shard exists."},{"name":"depth","type":"int","doc":"Bits of the hash, 0..12."},{"name":"prefix","type":"long","doc":"Leading bits."},{"name":"share","type":"double","doc":"Expected share of the stream, 0..1."},{"name":"priority","type":"int","doc":"0 first."},{"name":"critical","type":"boolean","doc":"Critical data."},{"name":"min_regions","type":"int","doc":"Spread over at least this many regions."}]}},"doc":"A partition of the hash space."}]},"doc":"The shards."}]}',
   StreamFeature: '{"type":"record","name":"StreamFeature","namespace":"forestall","doc":"What a stream did in one window.","fields":[{"name":"stream","type":"string","doc":"The stream."},{"name":"window_start_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"Start of the window, inclusive."},{"name":"window_end_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"End of the window, exclusive."},{"name":"records","type":"long","doc":"Input records in the window: the account of what was counted."},{"name":"bytes","type":"double","doc":"Bytes."},{"name":"packets","type":"double","doc":"Packets."},{"name":"bytes_per_second","type":"double","doc":"Bytes over the length of the window."},{"name":"packet_bytes_mean","type":"double","doc":"Bytes per packet; 0 without packets."},{"name":"packet_bytes_p50","type":"double","doc":"Median bytes per packet over records, within 1 %."},{"name":"packet_bytes_p95","type":"double","doc":"95th percentile, within 1 %."},{"name":"tcp_share","type":"double","doc":"Share of bytes, 0..1."},{"name":"udp_share","type":"double","doc":"Share of bytes, 0..1."},{"name":"sources","type":"double","doc":"Distinct sources, estimated."},{"name":"destinations","type":"double","doc":"Distinct destinations, estimated."},{"name":"incomplete","type":"boolean","doc":"True if retention had removed input of this window when a task was restored.","default":false},{"name":"ring_bytes","type":{"type":"array","items":"double"},"doc":"Bytes per sixty-fourth of the ring of flow hashes; empty if unknown.","default":[]}]}',
 }

@@ -142,6 +142,81 @@ const LIVE_TOPICS: readonly TopicDefinition[] = [
     'The stream; a tombstone means back to the default.',
     'Which paths carry the shards of each stream.',
   ),
+  log(
+    'logs.queries',
+    'QueryLog',
+    'pattern',
+    'The pattern; other or null keys are accepted.',
+    'Queries that services answered, from query logs, the router or your producers.',
+    { partitions: 4, gib: 4 },
+  ),
+  log(
+    'telemetry.pipelines',
+    'PipelineState',
+    'pipeline_id',
+    'The instance; other or null keys are accepted.',
+    'Load and capacity of instances.',
+  ),
+  log(
+    'features.queries',
+    'QueryFeature',
+    'pattern',
+    'The pattern.',
+    'Queries by pattern, window by window.',
+    {
+      partitions: 4,
+    },
+  ),
+  log(
+    'features.services',
+    'ServiceFeature',
+    'service_id',
+    'The service.',
+    'Work by service and segment, window by window.',
+  ),
+  log(
+    'features.pipelines',
+    'PipelineFeature',
+    'pipeline_id',
+    'The instance.',
+    'Load of instances, window by window.',
+  ),
+  log(
+    'forecasts.data',
+    'Forecast',
+    'entity',
+    'Segment (`service/017`) or service.',
+    'Quantiles of work per window.',
+  ),
+  log(
+    'forecasts.patterns',
+    'QueryPattern',
+    'pattern',
+    'The pattern.',
+    'Probability of each query pattern, interval by interval.',
+    { partitions: 4 },
+  ),
+  log(
+    'risks.data',
+    'Risk',
+    'entity',
+    'The service.',
+    'Risk that an instance is overloaded, with its drivers.',
+  ),
+  compacted(
+    'decisions.data.shards',
+    'DataShardDecision',
+    'entity',
+    'The segment: `service/017`; a tombstone means back to the default.',
+    'On which instances each segment of a service lies.',
+  ),
+  compacted(
+    'decisions.data.scale',
+    'DataScaleDecision',
+    'entity',
+    'The service; a tombstone means back to the default.',
+    'How many instances each service needs.',
+  ),
   compacted(
     'state.traffic.processors',
     null,
@@ -185,7 +260,7 @@ export function deadLetterTopic(inputTopic: string): TopicDefinition {
   )
 }
 
-const READ_BY_TOPOLOGIES = /^(telemetry|events|features|forecasts|scenarios|risks|acks|decisions)\./
+const READ_BY_TOPOLOGIES = /^(telemetry|logs|events|features|forecasts|scenarios|risks|acks|decisions)\./
 
 /** Every topic, the dead letters of each topic that a topology or follower reads included. */
 export const TOPICS: readonly TopicDefinition[] = [

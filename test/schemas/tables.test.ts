@@ -4,11 +4,11 @@ import { fillsTable, TABLES, TOPICS, tableSpec, VIEWS } from '../../schemas/inde
 const KAFKA_SOURCES = ['@topic', '@partition', '@offset', '@timestamp', '@key', '@tombstone']
 
 describe('tables', () => {
-  it('stores every stage: each topic with a record fills one table, raw telemetry none', () => {
+  it('stores every stage: each topic with a record fills one table, raw telemetry and logs none', () => {
     const topics = TOPICS.filter((t) => t.record !== null)
     expect(topics.length).toBeGreaterThan(12)
     const wrong = topics.filter((topic) => {
-      const expected = topic.name.startsWith('telemetry.') ? 0 : 1
+      const expected = /^(telemetry|logs)\./.test(topic.name) ? 0 : 1
       return TABLES.filter((t) => fillsTable(t, topic.name)).length !== expected
     })
     expect(wrong).toEqual([])
