@@ -55,7 +55,7 @@ export function chooseChampion(values: Float64Array, horizon: number, seasons: r
 }
 
 function makeField(from: number, length: number, seasons: readonly number[]): Field {
-  const models = ['naive', 'ses', 'mean'].map(createModel)
+  const models = ['naive', 'ses', 'mean'].map((name) => createModel(name))
   if (length < DRIFT_LIMIT) models.push(createModel('drift'))
   for (const season of seasons) {
     for (const kind of ['seasonal-naive', 'sarima']) {
