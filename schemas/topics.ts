@@ -224,6 +224,13 @@ const LIVE_TOPICS: readonly TopicDefinition[] = [
     '`token/<stream>` or `region/<region>`.',
     'Which region processes which stream, and from where: see design/stream-handover.md.',
   ),
+  compacted(
+    'state.query-log',
+    null,
+    null,
+    'The server, as its poller is named.',
+    'Up to where the query log of each server has been read.',
+  ),
   log(
     'processed.traffic',
     null,
