@@ -788,6 +788,45 @@ export interface StreamFeature {
   ring_bytes: number[]
 }
 
+/** A choice of names. */
+export type WriteKind = 'rows' | 'statement' | 'mark'
+
+/** Part of another record. */
+export interface WriteSection {
+  /** Segment of these rows. */
+  segment: number
+  /** Number of rows. */
+  rows: number
+  /** Bytes of `data` that they take. */
+  bytes: number
+}
+
+/** One entry of the write log of a sharded service: rows to add, a statement for every instance, or a mark. Replicas apply the entries of a partition in order. */
+export interface WriteBlock {
+  /** Unique: `<insert>/<number within it>`. By it a writer finds the offset of what it wrote. */
+  block_id: string
+  /** rows: `data` is added to the table. statement: the same statement lies in every partition, and runs once per instance when all of them have come to it. mark: changes nothing. */
+  kind: WriteKind
+  /** The service. */
+  service: string
+  /** Database of the table or statement. */
+  database: string
+  /** Table; empty if the block has no rows. */
+  table: string
+  /** Columns of the rows, in their order. */
+  columns: string[]
+  /** How `data` falls into segments, in order; each segment at most once. */
+  sections: WriteSection[]
+  /** What the client said its insert is known by (`insert_deduplication_token`), with the number of the block; empty if nothing. */
+  repeat_token: string
+  /** Text of the statement; empty for rows and marks. */
+  statement: string
+  /** When it was written. */
+  issued_at_ms: number
+  /** Rows in RowBinary, one segment after another. */
+  data: Buffer
+}
+
 /** Name of a record that travels on a topic. */
 export type RecordName =
   | 'Ack'
@@ -811,6 +850,7 @@ export type RecordName =
   | 'ServiceFeature'
   | 'ShardDecision'
   | 'StreamFeature'
+  | 'WriteBlock'
 
 /** The type of each record, by name. */
 export interface RecordByName {
@@ -835,6 +875,7 @@ export interface RecordByName {
   ServiceFeature: ServiceFeature
   ShardDecision: ShardDecision
   StreamFeature: StreamFeature
+  WriteBlock: WriteBlock
 }
 
 /** The Avro schema of each record as JSON text: what is registered and what readers resolve to. */
@@ -860,4 +901,5 @@ export const AVRO: Record<RecordName, string> = {
   ServiceFeature: '{"type":"record","name":"ServiceFeature","namespace":"forestall","doc":"What was asked of one service in one window, by segment.","fields":[{"name":"service_id","type":"string","doc":"The service."},{"name":"window_start_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"Start of the window, inclusive."},{"name":"window_end_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"End of the window, exclusive."},{"name":"queries","type":"long","doc":"Queries in the window: the account of what was counted."},{"name":"work","type":"double","doc":"Sum of their work."},{"name":"duration_ms_mean","type":"double","doc":"Mean duration."},{"name":"duration_ms_p95","type":"double","doc":"95 % quantile of the duration."},{"name":"failed","type":"long","doc":"Queries that failed."},{"name":"entities","type":"double","doc":"Distinct keys, estimated."},{"name":"segment_work","type":{"type":"array","items":"double"},"doc":"Work by segment, 0 first."},{"name":"incomplete","type":"boolean","doc":"Part of the input was lost to retention.","default":false}]}',
   ShardDecision: '{"type":"record","name":"ShardDecision","namespace":"forestall","doc":"How a stream is cut into shards. Placement: never expires.","fields":[{"name":"decision_id","type":"string","doc":"Unique; what an ack and `forestall explain` name."},{"name":"subsystem","type":"string","doc":"traffic-routing, network-shadowing, workflow-sharding, resource-mirroring or data-sharding."},{"name":"entity","type":"string","doc":"What is decided about: the record key."},{"name":"epoch","type":"long","doc":"max(previous + 1, issued_at in ms): never falls back."},{"name":"issued_at_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"When it was decided (decision time)."},{"name":"not_before_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"Not to be applied earlier."},{"name":"expires_at_ms","type":["null",{"type":"long","logicalType":"timestamp-millis"}],"doc":"Preferences fall back to the follower\'s default then; null: stands until superseded.","default":null},{"name":"mode","type":{"type":"enum","name":"DecisionMode","symbols":["dry_run","canary","apply"]},"doc":"dry_run is never applied; canary by a share of followers."},{"name":"canary_share","type":"double","doc":"Share of followers, 0..1; 1 unless canary.","default":1},{"name":"replay_id","type":"string","doc":"Empty for live; a follower refuses others unless started with the same id.","default":""},{"name":"reason","type":{"type":"record","name":"DecisionReason","fields":[{"name":"risk","type":"double","doc":"0..1."},{"name":"drivers","type":{"type":"array","items":"string"},"doc":"In words."},{"name":"q10","type":"double","doc":"Of the metric that drove it."},{"name":"q50","type":"double","doc":"Median."},{"name":"q90","type":"double","doc":"90 %."},{"name":"cost_now","type":"double","doc":"Expected cost of not acting."},{"name":"cost_after","type":"double","doc":"Expected cost of acting."}]},"doc":"Why."},{"name":"inputs","type":{"type":"array","items":{"type":"record","name":"DecisionInput","fields":[{"name":"topic","type":"string","doc":"Topic."},{"name":"partition","type":"int","doc":"Partition."},{"name":"offset","type":"long","doc":"Last offset that went in."}]}},"doc":"What it rests on."},{"name":"model_version","type":"string","doc":"Of the forecasts."},{"name":"policy_version","type":"string","doc":"Of the policy."},{"name":"supersedes","type":["null","string"],"doc":"decision_id that this one replaces.","default":null},{"name":"body","type":{"type":"record","name":"ShardBody","fields":[{"name":"stream","type":"string","doc":"The stream."},{"name":"shards","type":{"type":"array","items":{"type":"record","name":"Shard","fields":[{"name":"shard_id","type":"string","doc":"`stream/depth/prefix`: stable while the shard exists."},{"name":"depth","type":"int","doc":"Bits of the hash, 0..12."},{"name":"prefix","type":"long","doc":"Leading bits."},{"name":"share","type":"double","doc":"Expected share of the stream, 0..1."},{"name":"priority","type":"int","doc":"0 first."},{"name":"critical","type":"boolean","doc":"Critical data."},{"name":"min_regions","type":"int","doc":"Spread over at least this many regions."}]}},"doc":"A partition of the hash space."}]},"doc":"The shards."}]}',
   StreamFeature: '{"type":"record","name":"StreamFeature","namespace":"forestall","doc":"What a stream did in one window.","fields":[{"name":"stream","type":"string","doc":"The stream."},{"name":"window_start_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"Start of the window, inclusive."},{"name":"window_end_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"End of the window, exclusive."},{"name":"records","type":"long","doc":"Input records in the window: the account of what was counted."},{"name":"bytes","type":"double","doc":"Bytes."},{"name":"packets","type":"double","doc":"Packets."},{"name":"bytes_per_second","type":"double","doc":"Bytes over the length of the window."},{"name":"packet_bytes_mean","type":"double","doc":"Bytes per packet; 0 without packets."},{"name":"packet_bytes_p50","type":"double","doc":"Median bytes per packet over records, within 1 %."},{"name":"packet_bytes_p95","type":"double","doc":"95th percentile, within 1 %."},{"name":"tcp_share","type":"double","doc":"Share of bytes, 0..1."},{"name":"udp_share","type":"double","doc":"Share of bytes, 0..1."},{"name":"sources","type":"double","doc":"Distinct sources, estimated."},{"name":"destinations","type":"double","doc":"Distinct destinations, estimated."},{"name":"incomplete","type":"boolean","doc":"True if retention had removed input of this window when a task was restored.","default":false},{"name":"ring_bytes","type":{"type":"array","items":"double"},"doc":"Bytes per sixty-fourth of the ring of flow hashes; empty if unknown.","default":[]}]}',
+  WriteBlock: '{"type":"record","name":"WriteBlock","namespace":"forestall","doc":"One entry of the write log of a sharded service: rows to add, a statement for every instance, or a mark. Replicas apply the entries of a partition in order.","fields":[{"name":"block_id","type":"string","doc":"Unique: `<insert>/<number within it>`. By it a writer finds the offset of what it wrote."},{"name":"kind","type":{"type":"enum","name":"WriteKind","symbols":["rows","statement","mark"]},"doc":"rows: `data` is added to the table. statement: the same statement lies in every partition, and runs once per instance when all of them have come to it. mark: changes nothing."},{"name":"service","type":"string","doc":"The service."},{"name":"database","type":"string","doc":"Database of the table or statement."},{"name":"table","type":"string","doc":"Table; empty if the block has no rows."},{"name":"columns","type":{"type":"array","items":"string"},"doc":"Columns of the rows, in their order."},{"name":"sections","type":{"type":"array","items":{"type":"record","name":"WriteSection","fields":[{"name":"segment","type":"int","doc":"Segment of these rows."},{"name":"rows","type":"int","doc":"Number of rows."},{"name":"bytes","type":"int","doc":"Bytes of `data` that they take."}]}},"doc":"How `data` falls into segments, in order; each segment at most once."},{"name":"repeat_token","type":"string","doc":"What the client said its insert is known by (`insert_deduplication_token`), with the number of the block; empty if nothing."},{"name":"statement","type":"string","doc":"Text of the statement; empty for rows and marks."},{"name":"issued_at_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"When it was written."},{"name":"data","type":"bytes","doc":"Rows in RowBinary, one segment after another."}]}',
 }

@@ -217,6 +217,14 @@ const LIVE_TOPICS: readonly TopicDefinition[] = [
     'The service; a tombstone means back to the default.',
     'How many instances each service needs.',
   ),
+  log(
+    'writes.data',
+    null,
+    null,
+    'The block.',
+    'The write log of sharded tables (`WriteBlock`): segment s lies in partition s mod partitions. Replicas apply it in order.',
+    { partitions: 4, gib: 16, eventTime: false },
+  ),
   compacted(
     'state.traffic.processors',
     null,
