@@ -1,0 +1,3 @@
+export * from './poller.ts'
+export * from './rules.ts'
+export * from './table.ts'

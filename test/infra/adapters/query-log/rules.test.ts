@@ -1,0 +1,114 @@
+import { describe, expect, it } from 'vitest'
+import { DEFAULT_RULES, normalise, type QueryRule } from '../../../../infra/adapters/query-log/rules.ts'
+import { comparedWith } from '../../../../infra/adapters/query-log/where.ts'
+
+/** A row as the server gives it: names and types of `system.query_log`, hashes and times as text. */
+const row = (more: Record<string, unknown> = {}) => ({
+  hostname: 'ch-1',
+  started_us: '1767225600123456',
+  query_duration_ms: 12,
+  read_rows: 100,
+  read_bytes: '4096',
+  written_rows: 0,
+  written_bytes: 0,
+  query: "SELECT count() FROM shop.orders WHERE customer = 'c17' AND day > '2026-01-01'",
+  normalized_query_hash: '1234567890123456789',
+  query_kind: 'Select',
+  tables: ['shop.orders'],
+  exception_code: 0,
+  user: 'web',
+  log_comment: '{"service":"orders","entity":"c17","operation":"list"}',
+  Settings: { param_entity: 'c18' },
+  ...more,
+})
+
+describe('normalise', () => {
+  it('takes the tags of log_comment by default', () => {
+    expect(normalise(row(), DEFAULT_RULES, 'ch')).toEqual({
+      event_time_ms: 1_767_225_600_123,
+      origin: 'ch',
+      pattern: 'orders|list|c17',
+      service_id: 'orders',
+      entity_id: 'c17',
+      operation_id: 'list',
+      work: 1,
+      duration_ms: 12,
+      read_rows: 100,
+      read_bytes: 4096,
+      written_rows: 0,
+      written_bytes: 0,
+      instance: 'ch-1',
+      failed: false,
+    })
+  })
+
+  it('falls back to table, parameter and hash', () => {
+    const record = normalise(row({ log_comment: '' }), DEFAULT_RULES, 'ch')
+    expect(record).toMatchObject({ pattern: 'shop.orders|1234567890123456789|c18', entity_id: 'c18' })
+  })
+
+  const byTable: QueryRule = {
+    table: 'orders',
+    kinds: ['Select'],
+    service: [{ value: 'or|ders' }],
+    entity: [{ where: 'customer' }],
+    operation: [{ field: 'query_kind' }],
+    work: 'read_rows',
+  }
+
+  it('follows the first rule that fits, and counts work as configured', () => {
+    expect(normalise(row(), [byTable, ...DEFAULT_RULES], 'ch')).toMatchObject({
+      pattern: 'or/ders|Select|c17',
+      work: 100,
+    })
+    expect(normalise(row({ tables: ['shop.carts'] }), [byTable, ...DEFAULT_RULES], 'ch')).toMatchObject({
+      service_id: 'orders',
+    })
+  })
+
+  it.each([
+    ['no time', row({ started_us: undefined }), DEFAULT_RULES],
+    ['no rule', row({ query_kind: 'Insert' }), [byTable]],
+    ['no rule', row({ user: 'web' }), [{ ...byTable, user: 'etl' }]],
+    ['no rule', row(), [{ ...byTable, hashes: ['7'] }]],
+    ['no entity', row({ query: 'SELECT 1 FROM shop.orders' }), [byTable]],
+    ['no service', row({ log_comment: '{broken', tables: ['a.b', 'c.d'] }), DEFAULT_RULES],
+  ])('skips with the reason: %s', (reason, given, rules) => {
+    expect(normalise(given, rules, 'ch')).toEqual({ skip: reason })
+  })
+
+  it('reads lines of a JSON log by their field names', () => {
+    const rule: QueryRule = {
+      service: [{ value: 'search' }],
+      entity: [{ field: 'user' }],
+      operation: [{ field: 'path' }],
+      work: 'cost',
+    }
+    const line = { ts: '2026-01-01T00:00:00Z', user: 42, path: '/q', cost: 2.5, failed: true }
+    expect(normalise(line, [rule], 'file')).toMatchObject({
+      event_time_ms: 1_767_225_600_000,
+      pattern: 'search|/q|42',
+      work: 2.5,
+      failed: true,
+    })
+    expect(normalise({ ...line, cost: -1 }, [rule], 'file')).toMatchObject({ work: 0 })
+  })
+})
+
+describe('comparedWith', () => {
+  it.each([
+    ["SELECT 1 WHERE key = 'a''b\\'c'", "a'b'c"],
+    ['SELECT 1 WHERE t.`key` = 42', '42'],
+    ['SELECT 1 WHERE "key" IN (\'x\')', 'x'],
+    ["SELECT 1 WHERE key = 'x' OR key = 'x'", 'x'],
+    ["SELECT 1 WHERE key IN ('x', 'y')", null],
+    ["SELECT 1 WHERE key = 'x' OR key = 'y'", null],
+    ["SELECT 'key = 1' /* key = 2 */ -- key = 3", null],
+    ['SELECT 1 WHERE key = other', null],
+    ['SELECT 1 WHERE monkey = 1', null],
+    ["SELECT 1 WHERE key = 'unfinished", null],
+    ['', null],
+  ])('%s', (statement, value) => {
+    expect(comparedWith(statement, 'key')).toBe(value)
+  })
+})

@@ -1,0 +1,147 @@
+import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
+import { createCodec, type RecordCodec } from '#core/codec'
+import type { Broker, Warehouse } from '#core/ports'
+import { openQueryLog, type QueryLogPoller, startQueryLogPoller } from '#infra/adapters'
+import { createWarehouse, ensureDatabase } from '#infra/clickhouse'
+import { createBroker } from '#infra/kafka'
+import { createRegistryClient } from '#infra/registry'
+import { type QueryLog, topicSpec } from '#schemas'
+import { failOnLeaks } from '../support/leaks.ts'
+import { uniqueName } from '../support/unique.ts'
+import { until } from '../support/until.ts'
+
+failOnLeaks()
+
+/** The columns of a server's `system.query_log` that matter here, with its types, and two that we never read. */
+const LOG_TABLE = `CREATE TABLE log (
+  hostname LowCardinality(String),
+  type Enum8('QueryStart' = 1, 'QueryFinish' = 2, 'ExceptionBeforeStart' = 3, 'ExceptionWhileProcessing' = 4),
+  event_date Date, event_time DateTime, event_time_microseconds DateTime64(6),
+  query_start_time DateTime, query_start_time_microseconds DateTime64(6), query_duration_ms UInt64,
+  read_rows UInt64, read_bytes UInt64, written_rows UInt64, written_bytes UInt64,
+  current_database LowCardinality(String), query String, normalized_query_hash UInt64,
+  query_kind LowCardinality(String), databases Array(LowCardinality(String)), tables Array(LowCardinality(String)),
+  exception_code Int32, is_initial_query UInt8, user LowCardinality(String), query_id String,
+  ProfileEvents Map(LowCardinality(String), UInt64), Settings Map(LowCardinality(String), LowCardinality(String)),
+  log_comment String
+) ENGINE = MergeTree PARTITION BY toYYYYMM(event_date) ORDER BY (event_date, event_time)`
+
+/** Rows as a server writes them: a start and an end each; every seventh fails, every fifth has a part of another server. */
+const rowsFrom = (first: number, count: number): string => `INSERT INTO log
+  SELECT 'ch-1', arrayJoin(if(n % 7 = 0, [1, 4], [1, 2])) AS type, toDate(at), toDateTime(at), at, toDateTime(at), at, n % 50,
+    10, 100, 0, 0, 'shop', 'SELECT 1', 77, 'Select', ['shop'], ['shop.orders'], if(n % 7 = 0, 241, 0),
+    initial, 'web', concat('q', toString(n), if(initial, '', '-part')), map(), map('param_entity', concat('c', toString(n))),
+    '{"service":"orders","operation":"list"}'
+  FROM (SELECT number + ${first} AS n, arrayJoin(if(n % 5 = 0, [1, 0], [1])) AS initial,
+      toDateTime64('2026-01-01 00:00:00', 6, 'UTC') + toIntervalMillisecond(intDiv(n, 40)) AS at
+    FROM numbers(${count}))`
+
+let broker: Broker
+let codec: RecordCodec
+let warehouse: Warehouse
+let prefix: string
+const pollers: QueryLogPoller[] = []
+
+beforeAll(async () => {
+  broker = createBroker({ bootstrapBrokers: inject('kafkaBrokers').split(','), clientId: 'query-log-test' })
+  codec = createCodec(createRegistryClient({ url: inject('registryUrl') }))
+  const options = { url: inject('clickhouseUrl'), database: uniqueName('querylog').replaceAll('-', '_') }
+  await ensureDatabase(options)
+  warehouse = createWarehouse(options)
+  await warehouse.command(LOG_TABLE)
+  prefix = `${uniqueName('test')}.`
+  const admin = broker.admin()
+  await admin.ensureTopics(
+    ['logs.queries', 'state.query-log'].map((name) => topicSpec(name, { prefix, replicationFactor: 1 })),
+  )
+  await admin.close()
+})
+afterEach(async () => {
+  await Promise.all(pollers.splice(0).map((poller) => poller.stop()))
+})
+afterAll(async () => {
+  await broker.close()
+  await warehouse.close()
+})
+
+async function start(onWarning: (error: Error) => void = () => undefined): Promise<QueryLogPoller> {
+  const table = await openQueryLog(warehouse, 'log')
+  const poller = await startQueryLogPoller({
+    broker,
+    codec,
+    table,
+    source: 'ch',
+    prefix,
+    everyMs: 20,
+    settleMs: 0,
+    // Not a divisor of the 40 rows that share a microsecond: pages end between them.
+    pageRows: 33,
+    onWarning,
+  })
+  pollers.push(poller)
+  return poller
+}
+
+/** The records that a `read_committed` reader sees. */
+async function output(): Promise<QueryLog[]> {
+  const seen: QueryLog[] = []
+  const reader = broker.readPartitions({
+    partitions: [0, 1, 2, 3].map((partition) => ({
+      topic: `${prefix}logs.queries`,
+      partition,
+      from: 'earliest' as const,
+    })),
+    until: 'stable',
+    async onBatch(cursor) {
+      while (cursor.next()) {
+        const { buffer, valueStart, valueLength } = cursor
+        seen.push(await codec.decodeAsync(buffer, valueStart, valueStart + valueLength, 'QueryLog'))
+      }
+    },
+  })
+  await reader.done
+  await reader.close()
+  return seen
+}
+
+describe('query log poller', () => {
+  it('copies each query once, across restarts and a second poller that takes over', async () => {
+    await warehouse.command(rowsFrom(0, 500))
+    const first = await start()
+    await until(() => first.counters().records >= 100, { what: '100 records' })
+    await first.stop()
+    const second = await start()
+    await until(() => second.counters().records > 0, { what: 'a record of the second' })
+    const fenced: Error[] = []
+    pollers.splice(pollers.indexOf(second), 1)
+    const third = await start()
+    await warehouse.command(rowsFrom(500, 300))
+    await expect(second.done.catch((error: Error) => fenced.push(error))).resolves.toBe(1)
+    await until(async () => new Set((await output()).map((q) => q.entity_id)).size === 800, {
+      what: '800 queries',
+    })
+    const records = await output()
+    expect(records).toHaveLength(800)
+    expect(records.filter((q) => q.failed)).toHaveLength(Math.ceil(800 / 7))
+    expect(records.find((q) => q.entity_id === 'c41')).toMatchObject({
+      event_time_ms: Date.UTC(2026, 0, 1) + 1,
+      origin: 'ch',
+      pattern: 'orders|list|c41',
+      instance: 'ch-1',
+      duration_ms: 41,
+      read_rows: 10,
+    })
+    expect(fenced[0]).toMatchObject({ code: 'PRODUCER_FENCED' })
+    expect(third.counters().skipped).toEqual({})
+  })
+
+  it('says what is no query log', async () => {
+    await expect(openQueryLog(warehouse, 'nothing')).rejects.toMatchObject({
+      code: 'CONFIG_INVALID',
+      message: 'nothing does not exist: it is not a query log.',
+    })
+    await warehouse.command('CREATE TABLE other (a UInt8) ENGINE = Memory')
+    await expect(openQueryLog(warehouse, 'other')).rejects.toThrow(/has no type, event_date/)
+    await expect(openQueryLog(warehouse, 'log; DROP TABLE log')).rejects.toThrow(/not the name of a table/)
+  })
+})
