@@ -1,7 +1,10 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
 import { createCodec, type RecordCodec } from '#core/codec'
 import type { Broker, Warehouse } from '#core/ports'
-import { openQueryLog, type QueryLogPoller, startQueryLogPoller } from '#infra/adapters'
+import { importQueryLogFile, openQueryLog, type QueryLogPoller, startQueryLogPoller } from '#infra/adapters'
 import { createWarehouse, ensureDatabase } from '#infra/clickhouse'
 import { createBroker } from '#infra/kafka'
 import { createRegistryClient } from '#infra/registry'
@@ -143,5 +146,39 @@ describe('query log poller', () => {
     await warehouse.command('CREATE TABLE other (a UInt8) ENGINE = Memory')
     await expect(openQueryLog(warehouse, 'other')).rejects.toThrow(/has no type, event_date/)
     await expect(openQueryLog(warehouse, 'log; DROP TABLE log')).rejects.toThrow(/not the name of a table/)
+  })
+})
+
+describe('query log file', () => {
+  it('is copied once, however often the import is repeated', async () => {
+    const path = join(mkdtempSync(join(tmpdir(), 'forestall-log-')), 'queries.jsonl')
+    const line = (i: number) => JSON.stringify({ ts: 1_767_225_600_000 + i, user: `u${i}`, path: '/q' })
+    const rules = [
+      {
+        service: [{ value: 'search' }],
+        entity: [{ field: 'user' }],
+        operation: [{ field: 'path' }],
+      },
+    ]
+    const run = () =>
+      importQueryLogFile({
+        broker,
+        codec,
+        path,
+        source: 'file',
+        rules,
+        prefix,
+        pageRows: 10,
+        nowMs: () => 0,
+      })
+    const lines = Array.from({ length: 25 }, (_, i) => line(i))
+    writeFileSync(path, `${lines.join('\n')}\n{"broken`)
+    await expect(run()).rejects.toMatchObject({ code: 'RECORD_INVALID' })
+    writeFileSync(path, [...lines, '{"path": "/q"}', line(26)].join('\n'))
+    expect(await run()).toEqual({ rows: 7, records: 6, skipped: { 'no time': 1 }, commits: 1 })
+    expect((await run()).rows).toBe(0)
+    const entities = (await output()).filter((q) => q.service_id === 'search').map((q) => q.entity_id)
+    expect(entities.sort()).toEqual([...lines.map((_, i) => `u${i}`), 'u26'].sort())
+    rmSync(dirname(path), { recursive: true })
   })
 })

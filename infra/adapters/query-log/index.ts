@@ -1,3 +1,5 @@
+export * from './file.ts'
+export type { QueryLogCounters } from './output.ts'
 export * from './poller.ts'
 export * from './rules.ts'
 export * from './table.ts'
