@@ -9,6 +9,7 @@ import { createProducer } from './producer.ts'
 import { createTransactionalProducer } from './transactional-producer.ts'
 
 export type { KafkaOptions } from './options.ts'
+export { type BrokerRoles, createBrokerRoles } from './roles.ts'
 
 /**
  * The port `Broker` on a Kafka cluster, 3.0 or newer. Connects when first used. `close` closes what this broker has

@@ -8,6 +8,7 @@ export {
 } from './config.ts'
 export { freePort } from './free-port.ts'
 export { startKafka, type KafkaProcess, type KafkaProcessOptions } from './kafka-process.ts'
+export type { KafkaListener } from './kafka-settings.ts'
 export { fetchWithMaven } from './maven.ts'
 export { identityOf, isRunning, waitUntilGone, type ProcessIdentity } from './process-identity.ts'
 export { findProgram } from './programs.ts'

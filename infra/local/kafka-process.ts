@@ -7,7 +7,13 @@ import { rememberedPort } from './free-port.ts'
 import { fenceCrashedBroker } from './kafka-fencing.ts'
 import { kafkaArgs } from './kafka-java.ts'
 import { classArchive, kafkaParts, type KafkaParts } from './kafka-parts.ts'
-import { KAFKA_LOGGING, KAFKA_READY, kafkaSettings, type KafkaPlace } from './kafka-settings.ts'
+import {
+  KAFKA_LOGGING,
+  KAFKA_READY,
+  kafkaSettings,
+  type KafkaListener,
+  type KafkaPlace,
+} from './kafka-settings.ts'
 import { findProgram, runProgram } from './programs.ts'
 
 /** Settings of the embedded Kafka. */
@@ -18,6 +24,10 @@ export interface KafkaProcessOptions {
   partsDir?: string
   /** Default: that of the last start of this data folder if it is free, else any free one. */
   port?: number
+  /** One node of several; its own files go to `<dataDir>/kafka-<id>`. Default: a cluster of one. */
+  node?: KafkaNode
+  /** Further listeners, as a relay needs one. */
+  listeners?: readonly KafkaListener[]
   logFile?: string
   heapMb?: number
   /** Compile for speed (benches) and not for a quick start (tests). */
@@ -30,6 +40,16 @@ export interface KafkaProcessOptions {
   signal?: AbortSignal
 }
 
+/** A node's place in its cluster; every node must be given the same. */
+export interface KafkaNode {
+  /** From 1. */
+  readonly id: number
+  readonly port: number
+  /** Of all nodes, that of node 1 first. */
+  readonly voterPorts: readonly number[]
+  readonly clusterId: string
+}
+
 /** A running embedded Kafka. */
 export interface KafkaProcess extends Child {
   /** `host:port` */
@@ -39,6 +59,8 @@ export interface KafkaProcess extends Child {
 
 const READY_TIMEOUT_MS = 60_000
 const STOP_TIMEOUT_MS = 30_000
+/** The last nodes of a cluster to stop have no quorum that would let them go. */
+const NODE_STOP_TIMEOUT_MS = 5000
 const PORT_ATTEMPTS = 3
 
 /**
@@ -51,12 +73,19 @@ export async function startKafka(options: KafkaProcessOptions): Promise<KafkaPro
   const partsDir = resolve(options.partsDir ?? join(dataDir, 'parts'))
   const java = findProgram('java')
   const parts = await kafkaParts(partsDir, options.onPreparing, options.signal)
-  const folder = join(dataDir, 'kafka')
+  const { node, listeners = [] } = options
+  const folder = join(dataDir, node === undefined ? 'kafka' : `kafka-${node.id}`)
   mkdirSync(folder, { recursive: true })
+  if (node !== undefined) {
+    const { id, port, voterPorts } = node
+    const controllerPort = voterPorts[id - 1] ?? 0
+    const place = { nodeId: id, port, controllerPort, voterPorts, listeners, logDir: join(folder, 'data') }
+    return await launch(options, { java, parts, folder, place })
+  }
   for (let attempt = 1; ; attempt++) {
     const port = options.port ?? (await rememberedPort(dataDir, 'kafka', attempt > 1))
     const controllerPort = await rememberedPort(dataDir, 'kafka-controller', attempt > 1)
-    const place = { port, controllerPort, logDir: join(folder, 'data') }
+    const place = { port, controllerPort, listeners, logDir: join(folder, 'data') }
     try {
       return await launch(options, { java, parts, folder, place })
     } catch (error) {
@@ -82,8 +111,10 @@ async function launch(
   const loggingFile = join(folder, 'log4j2.properties')
   writeFileSync(settingsFile, kafkaSettings(place))
   writeFileSync(loggingFile, KAFKA_LOGGING)
-  await formatOnce(java, parts, folder, settingsFile, place.logDir)
-  await fenceCrashedBroker({ java, parts, folder, place, logFile, onSpawn, signal: options.signal })
+  await formatOnce({ java, parts, folder, place }, settingsFile, options.node?.clusterId ?? newClusterId())
+  // Of several nodes the others are the controllers, and fence it.
+  if (options.node === undefined)
+    await fenceCrashedBroker({ java, parts, folder, place, logFile, onSpawn, signal: options.signal })
   const archive = classArchive(parts, java)
   const child = await startChild(
     {
@@ -94,7 +125,7 @@ async function launch(
       logFile,
       readyText: KAFKA_READY,
       readyTimeoutMs: READY_TIMEOUT_MS,
-      stopTimeoutMs: STOP_TIMEOUT_MS,
+      stopTimeoutMs: options.node === undefined ? STOP_TIMEOUT_MS : NODE_STOP_TIMEOUT_MS,
       signal: options.signal,
     },
     onSpawn,
@@ -107,22 +138,22 @@ async function launch(
   return { ...child, stop, broker: `127.0.0.1:${place.port}`, port: place.port }
 }
 
+/** A new id of a cluster. Kafka's tools take one that begins with a dash for an option. */
+export const newClusterId = (): string => randomBytes(16).toString('base64url').replace(/^-/, 'A')
+
 /** Writes the cluster id into an empty log folder. A marker tells a finished format from an interrupted one. */
 async function formatOnce(
-  java: string,
-  parts: KafkaParts,
-  folder: string,
+  { java, parts, folder, place }: Launch,
   settingsFile: string,
-  logDir: string,
+  clusterId: string,
 ): Promise<void> {
   const marker = join(folder, 'formatted')
   if (existsSync(marker)) return
-  rmSync(logDir, { recursive: true, force: true })
-  // Kafka's tools take an id that begins with a dash for an option.
-  const clusterId = randomBytes(16).toString('base64url').replace(/^-/, 'A')
+  rmSync(place.logDir, { recursive: true, force: true })
   const args = [
     '-XX:TieredStopAtLevel=1',
     '-XX:+UseSerialGC',
+    ...classArchive(parts, java, false).options,
     '-cp',
     parts.classPath,
     'kafka.tools.StorageTool',

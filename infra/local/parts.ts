@@ -4,6 +4,7 @@ import { createBroker } from '#infra/kafka'
 import { startRegistry } from '#infra/registry'
 import { rememberedPort } from './free-port.ts'
 import { startKafka, type KafkaProcess } from './kafka-process.ts'
+import type { KafkaListener } from './kafka-settings.ts'
 import { identityOf, waitUntilGone } from './process-identity.ts'
 import type { LaunchContext, Part, RunningPart, Supervisor } from './supervisor.ts'
 
@@ -19,7 +20,7 @@ export interface ServingPart extends RunningPart {
 }
 
 /** Reports the steps of a launch, and those of the stop of what it launched. */
-async function reported<Running extends RunningPart>(
+export async function reported<Running extends RunningPart>(
   report: Report,
   address: (running: Running) => string,
   launch: () => Promise<Running>,
@@ -40,7 +41,7 @@ async function reported<Running extends RunningPart>(
 export function kafkaPart(
   supervisor: Supervisor,
   report: Report,
-  options: { partsDir: string; throughput: boolean },
+  options: { partsDir: string; throughput: boolean; listeners?: readonly KafkaListener[] },
 ): Part<KafkaProcess> {
   let port: number | undefined
   const launch = async ({ onSpawn, signal }: LaunchContext): Promise<KafkaProcess> => {
@@ -107,16 +108,15 @@ export function clickhousePart(supervisor: Supervisor, report: Report): Part<Ser
   )
 }
 
-/** The embedded registry, which lives in this process and keeps its schemas in Kafka. */
+/** The embedded registry, which lives in this process and keeps its schemas in Kafka. `brokers`: starts them. */
 export function registryPart(
   supervisor: Supervisor,
   report: Report,
-  kafka: Part<KafkaProcess>,
+  brokers: () => Promise<readonly string[]>,
 ): Part<ServingPart> {
   const launch = async (): Promise<ServingPart> => {
     report('starting')
-    const { broker: address } = await kafka.start()
-    const broker = createBroker({ bootstrapBrokers: [address], clientId: 'forestall-registry' })
+    const broker = createBroker({ bootstrapBrokers: await brokers(), clientId: 'forestall-registry' })
     const port = await rememberedPort(supervisor.dataDir, 'registry')
     const registry = await startRegistry({ broker, port }).catch(async (error: unknown) => {
       await broker.close()
