@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
 import type { CommonArgs } from './args.ts'
+import { addDataCommands } from './commands-data.ts'
 import { addDeadLetterCommands, addInspectionCommands } from './commands-inspect.ts'
 import { addRunCommands } from './commands-run.ts'
 import { applyConfig } from './config-file.ts'
@@ -49,6 +50,7 @@ function buildProgram(finish: (code: ExitCode) => void): Command {
     .hook('preAction', (_, action) => applyConfig(action))
   addRunCommands(program, finish)
   addInspectionCommands(program, finish)
+  addDataCommands(program, finish)
   addDeadLetterCommands(program, finish)
   return program
 }

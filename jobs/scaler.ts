@@ -1,0 +1,73 @@
+import { hostname } from 'node:os'
+import { setTimeout as delay } from 'node:timers/promises'
+import { type DataScaleBody, topicName } from '#schemas'
+import { createAckSender, createBrokerSource, createFollower } from '#core/dataplane'
+import { systemClock } from '#core/ports'
+import { startExternalScaler } from '#infra/keda'
+import { type CommonArgs, replayPrefix } from './args.ts'
+import { findConnections, findReplay, openBroker, openCodec } from './connect.ts'
+import { errorLines, type ExitCode } from './errors-exit.ts'
+import { createScaleTable } from './scale-table.ts'
+import { signalled } from './signals.ts'
+
+/** `forestall scaler`. */
+export interface ScalerArgs extends CommonArgs {
+  readonly host: string
+  readonly port: number
+  /** Takes decisions of this replay only; '': live ones. */
+  readonly replayId: string
+  /** Stops after this time, ms; null: runs until it is stopped. */
+  readonly forMs: number | null
+  readonly dataDir: string
+}
+
+const TOPIC = 'decisions.data.scale'
+const ACKS = 'acks.decisions'
+
+/** `forestall scaler`: answers KEDA with the instance counts decided, until it is stopped. */
+export async function runScaler(args: ScalerArgs): Promise<ExitCode> {
+  const found = findConnections(args.dataDir)
+  const replayId = await findReplay(found, args.replayId)
+  const prefix = replayPrefix(replayId)
+  const codec = await openCodec(found)
+  await codec.prepare([{ topic: ACKS, record: 'Ack' }])
+  const broker = await openBroker(found, 'forestall-scaler')
+  const signals = signalled()
+  const table = createScaleTable()
+  const acks = createAckSender({
+    broker,
+    topic: topicName(ACKS, prefix),
+    encode: (ack) => codec.encode(ACKS, 'Ack', ack),
+    clock: systemClock,
+  })
+  const follower = createFollower<DataScaleBody>({
+    ...table.applier,
+    id: `${hostname()}:scaler`,
+    source: createBrokerSource(broker, topicName(TOPIC, prefix), (value) =>
+      codec.decodeAsync(value, 0, value.length, 'DataScaleDecision'),
+    ),
+    sendAck: (ack) => acks.send(ack),
+    clock: systemClock,
+    kind: 'placement',
+    replayId,
+    onWarning: (error) => process.stderr.write(`warning: ${errorLines(error)[0]}\n`),
+  })
+  try {
+    await follower.start()
+    const scaler = await startExternalScaler({ source: table.source, host: args.host, port: args.port })
+    const address = `${args.host}:${scaler.port}`
+    process.stdout.write(args.json ? `${JSON.stringify({ address })}\n` : `scaler on ${address}\n`)
+    try {
+      const over = args.forMs === null ? [] : [delay(args.forMs, undefined, { ref: false })]
+      await Promise.race([signals.stopped, ...over])
+    } finally {
+      await scaler.stop()
+    }
+    return 0
+  } finally {
+    signals.release()
+    await follower.stop()
+    await acks.close()
+    await broker.close()
+  }
+}
