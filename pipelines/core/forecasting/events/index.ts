@@ -1,0 +1,5 @@
+export * from './effects.ts'
+export * from './known.ts'
+export * from './learn.ts'
+export * from './series.ts'
+export type { EventShape } from './shape.ts'
