@@ -30,7 +30,8 @@ export interface Lane {
 /** Shared knowledge of a Kafka cluster: brokers, topics, coordinators, versions. One attempt per call: callers retry. */
 export interface Cluster {
   readonly options: ResolvedOptions
-  openLane(name: string): Lane
+  /** `requestTimeoutMs`: how long its requests may take, if not as long as all others. */
+  openLane(name: string, requestTimeoutMs?: number): Lane
   /** Picks the newest of these versions that the brokers speak. Throws CONFIG_INVALID if they speak none. */
   api<A extends unknown[], R>(versions: readonly Api<A, R>[]): Promise<Api<A, R>>
   /** Newest version of a request, by its key, not above `highest`. */
@@ -188,8 +189,11 @@ export function createCluster(options: ResolvedOptions): Cluster {
     return answer.nodeId
   }
 
-  function openLane(name: string): Lane {
-    const sockets = new ConnectionPool(`${options.clientId}-${name}`, { ...options.socket })
+  function openLane(name: string, requestTimeoutMs?: number): Lane {
+    const sockets = new ConnectionPool(`${options.clientId}-${name}`, {
+      ...options.socket,
+      ...(requestTimeoutMs === undefined ? {} : { requestTimeout: requestTimeoutMs }),
+    })
     const node = async (nodeId: number): Promise<Connection> => {
       if (!brokers.has(nodeId)) await metadata([])
       const address = brokers.get(nodeId)

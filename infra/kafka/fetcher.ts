@@ -30,8 +30,10 @@ export interface FetcherOptions {
 
 /** Fetches partitions from their leaders on its own sockets, and hands batches out one at a time. */
 export interface Fetcher {
-  /** Replaces what is being read. */
-  assign(partitions: readonly ReadFrom[], generationId: number): void
+  /** Reads these partitions, too; one that is being read begins anew. */
+  add(partitions: readonly ReadFrom[], generationId: number): void
+  /** Reads these no more; what was fetched of them is not handed out. */
+  drop(partitions: readonly TopicPartition[]): void
   pause(partitions: readonly TopicPartition[]): void
   resume(partitions: readonly TopicPartition[]): void
   position(partition: TopicPartition): number
@@ -47,7 +49,7 @@ const UNKNOWN_TOPIC = 3
 const FIRST_BACKOFF_MS = 20
 const LAST_BACKOFF_MS = 1000
 
-/** Creates a fetcher that reads nothing until `assign`. */
+/** Creates a fetcher that reads nothing until `add`. */
 export function createFetcher(options: FetcherOptions): Fetcher {
   const {
     cluster,
@@ -225,14 +227,15 @@ export function createFetcher(options: FetcherOptions): Fetcher {
     }
   }
 
-  function drop(): void {
-    for (const p of partitions.values()) stop(p)
-    partitions.clear()
+  function drop(list: readonly TopicPartition[] = [...partitions.values()]): void {
+    each(list, stop)
+    for (const { topic, partition } of list) partitions.delete(partitionKey(topic, partition))
   }
 
   return {
-    assign(list, generationId) {
-      drop()
+    drop,
+    add(list, generationId) {
+      drop(list)
       for (const from of list)
         partitions.set(partitionKey(from.topic, from.partition), createFetchPartition(from, generationId))
       pump()

@@ -1,18 +1,27 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Consumer, findErrorBy } from '@platformatic/kafka'
-import type { ConsumerGroupJoinPayload } from '@platformatic/kafka'
-import { ForestallError } from '#core/ports'
+import { ForestallError, partitionKey } from '#core/ports'
 import type { TopicPartition } from '#core/ports'
-import { APIS } from './apis.ts'
-import { assignorOf } from './assignor.ts'
+import { type AssignmentKind, assignPartitions } from './assignor.ts'
 import type { Cluster, Lane } from './cluster.ts'
-import { hasApiError } from './retry.ts'
+import {
+  decodeAssignment,
+  decodeSubscription,
+  encodeAssignment,
+  encodeSubscription,
+} from './group-protocol.ts'
+import { createGroupRequests, type Joined } from './group-requests.ts'
+import { hasApiError, isTransient, memberIdOf, protocolError } from './retry.ts'
 
 /** What a member has been given. */
 export interface Membership {
   readonly generationId: number
   readonly memberId: string
-  readonly partitions: TopicPartition[]
+  /** Held without interruption since the last generation. */
+  readonly kept: TopicPartition[]
+  /** New, or held before a generation that this member missed. */
+  readonly added: TopicPartition[]
+  /** To be let go: nobody has it before this member joins again. */
+  readonly lost: TopicPartition[]
 }
 
 /** Settings of a membership. */
@@ -21,168 +30,199 @@ export interface MembershipOptions {
   readonly topics: readonly string[]
   readonly groupInstanceId: string | null
   readonly sessionTimeoutMs: number
-  readonly assignment: 'aligned' | 'single'
-  /** Awaited before every (re)join: finish the work of the present generation here. Heartbeats go on meanwhile. */
+  readonly assignment: AssignmentKind
+  /** True: what is held is kept through rebalances, as far as it stays here. */
+  readonly cooperative: boolean
+  /** Awaited before every join after the first. Heartbeats go on meanwhile. */
   onLeaving(): Promise<void>
+  /** The group has gone on without this member: what it held may be someone else's already. */
+  onEvicted(): Promise<void>
   onJoined(membership: Membership): void
   /** The membership is over: fenced, or refused by the brokers. */
   onLost(error: Error): void
 }
 
-/** A member of a consumer group (classic protocol), by the library's consumer; fetching is not its business. */
+/** A member of a consumer group (classic protocol); fetching is not its business. */
 export interface GroupMembership {
   join(): Promise<void>
+  /** Joins again, to let go of what was lost. */
+  rejoin(): void
   /** Leaves the group; a static member only stops, so that its replacement finds the assignment unchanged. */
   close(): Promise<void>
 }
 
 const FIRST_DELAY_MS = 50
 const LAST_DELAY_MS = 2000
+/** A rebalance is noticed by a heartbeat: until the slowest has, nobody commits. */
+const HEARTBEAT_MS = 200
+const REBALANCE_MS = 60_000
+const UNKNOWN_TOPIC = 3
 
-/** Errors of a join that no repetition mends. The library says "Unknown topic" while metadata is being loaded, too. */
-function isFinal(error: unknown): boolean {
-  if (error instanceof ForestallError) return true
-  if (!(error instanceof Error)) return false
-  if (
-    hasApiError(
-      error,
-      'REBALANCE_IN_PROGRESS',
-      'UNKNOWN_MEMBER_ID',
-      'ILLEGAL_GENERATION',
-      'MEMBER_ID_REQUIRED',
-    )
-  )
-    return false
-  return findErrorBy(error, 'canRetry', false) !== null && !error.message.includes('Unknown topic')
-}
-
+/** The member id counts no more. */
+const EVICTED = ['UNKNOWN_MEMBER_ID', 'ILLEGAL_GENERATION'] as const
 const asError = (e: unknown): Error => (e instanceof Error ? e : new Error(String(e)))
 
-/** Creates a member that is not joined yet. */
+/** Creates a member that is not joined yet. `lane` is for requests that are answered at once. */
 export function createMembership(cluster: Cluster, lane: Lane, options: MembershipOptions): GroupMembership {
   const { groupId, topics, groupInstanceId, sessionTimeoutMs } = options
-  const heartbeatMs = Math.max(50, Math.min(1000, Math.floor(sessionTimeoutMs / 4)))
-  let held: { memberId: string; generationId: number } | null = null
-  let closed = false
-
-  const consumer = new Consumer({
-    clientId: cluster.options.clientId,
-    bootstrapBrokers: [...cluster.options.bootstrapBrokers],
-    ...cluster.options.socket,
-    retries: 10,
-    retryDelay: 100,
+  const rebalanceTimeoutMs = Math.max(REBALANCE_MS, sessionTimeoutMs)
+  const waiting = cluster.openLane('join', rebalanceTimeoutMs + 10_000)
+  const requests = createGroupRequests(cluster, lane, waiting, {
     groupId,
-    ...(groupInstanceId === null ? {} : { groupInstanceId }),
-    autocommit: false,
-    partitionAssigner: assignorOf(options.assignment),
-    sessionTimeout: sessionTimeoutMs,
-    rebalanceTimeout: Math.max(60_000, sessionTimeoutMs),
-    heartbeatInterval: heartbeatMs,
-    // The library awaits this before each JoinGroup: the only place where work can end under the old generation.
-    protocolsMetadata: () => barrier(),
+    protocol: `forestall-${options.assignment}`,
+    sessionTimeoutMs,
+    rebalanceTimeoutMs,
   })
-  consumer.on('consumer:group:join', (payload: ConsumerGroupJoinPayload) => {
-    held = { memberId: payload.memberId, generationId: payload.generationId ?? -1 }
-    const partitions = (payload.assignments ?? []).flatMap((a) =>
-      a.partitions.map((partition) => ({ topic: a.topic, partition })),
-    )
-    if (!closed) options.onJoined({ ...held, partitions })
-  })
-  // A failed rejoin is reported here and nowhere else, and the library tries no more.
-  consumer.on('error', (error: Error) => {
-    void rejoin(error)
-  })
+  let memberId = ''
+  /** Of the last assignment, and of the last join: a generation in between was missed. */
+  let generationId = -1
+  let joinedId = -1
+  let held: readonly TopicPartition[] = []
+  /** True from an assignment to the next join: heartbeats go out. */
+  let beating = false
+  let asking = false
+  let joining: Promise<void> | null = null
+  let closed = false
+  const timer = setInterval(() => void beat(), Math.min(HEARTBEAT_MS, Math.floor(sessionTimeoutMs / 4)))
+  timer.unref()
 
-  const lost = (error: Error): void => {
-    if (!closed) options.onLost(error)
-  }
+  const self = () => ({ memberId, groupInstanceId })
 
-  async function heartbeat(member: { memberId: string; generationId: number }): Promise<void> {
-    const request = await cluster.api(APIS.heartbeat)
-    const connection = await lane.coordinator(0, groupId)
-    await request.async(connection, groupId, member.generationId, member.memberId, groupInstanceId)
-  }
-
-  async function barrier(): Promise<Buffer> {
-    const member = held
-    held = null
-    if (member !== null) {
-      await refuseIfReplaced(member)
-      // The library sends no heartbeats from here to the join: work that outlasts the session would be evicted.
-      const timer = setInterval(() => {
-        heartbeat(member).catch((error: unknown) => {
-          if (!hasApiError(error, 'REBALANCE_IN_PROGRESS')) cluster.forgetCoordinator(0, groupId)
-        })
-      }, heartbeatMs)
-      try {
-        await options.onLeaving()
-      } finally {
-        clearInterval(timer)
-      }
-    }
-    return Buffer.alloc(0)
-  }
-
-  /**
-   * Asks the coordinator whether a replacement has taken our instance id. The library would answer
-   * FENCED_INSTANCE_ID by joining again, which fences the replacement in turn, for ever.
-   */
-  async function refuseIfReplaced(member: { memberId: string; generationId: number }): Promise<void> {
-    if (groupInstanceId === null || consumer.memberId !== null) return
+  async function beat(): Promise<void> {
+    if (!beating || asking || closed) return
+    asking = true
     try {
-      await heartbeat(member)
+      await requests.heartbeat(self(), generationId)
     } catch (error) {
-      if (!hasApiError(error, 'FENCED_INSTANCE_ID')) return
-      await options.onLeaving()
-      throw new ForestallError(
-        'INSTANCE_FENCED',
-        `group ${groupId}: another process has joined as ${groupInstanceId}`,
-        { cause: error },
-      )
+      if (!closed && beating) await refused(error)
+    } finally {
+      asking = false
     }
   }
 
-  async function rejoin(cause: unknown): Promise<void> {
-    let error = cause
+  async function refused(error: unknown): Promise<void> {
+    if (hasApiError(error, 'REBALANCE_IN_PROGRESS')) rejoin()
+    else if (hasApiError(error, ...EVICTED)) {
+      beating = false
+      joining ??= evicted(error)
+        .then(() => run(true))
+        .finally(() => (joining = null))
+    } else if (isTransient(error)) requests.moved(error)
+    else end(error)
+  }
+
+  async function evicted(why: unknown): Promise<void> {
+    if (hasApiError(why, 'UNKNOWN_MEMBER_ID')) memberId = ''
+    held = []
+    await options.onEvicted()
+  }
+
+  function end(error: unknown): void {
+    beating = false
+    if (closed) return
+    const fenced = hasApiError(error, 'FENCED_INSTANCE_ID')
+    const text = `group ${groupId}: another process has joined as ${groupInstanceId}`
+    options.onLost(fenced ? new ForestallError('INSTANCE_FENCED', text, { cause: error }) : asError(error))
+  }
+
+  function rejoin(): void {
+    if (closed) return
+    joining ??= run(true).finally(() => (joining = null))
+  }
+
+  /** Joins, whatever passes; gives up on what no repetition mends. */
+  async function run(again: boolean): Promise<void> {
+    try {
+      if (again) await options.onLeaving()
+      await joinUntil(Number.POSITIVE_INFINITY)
+    } catch (error) {
+      end(error)
+    }
+  }
+
+  async function joinUntil(untilMs: number): Promise<void> {
     for (let delayMs = FIRST_DELAY_MS; ; delayMs = Math.min(delayMs * 2, LAST_DELAY_MS)) {
-      if (isFinal(error)) return lost(asError(error))
-      await sleep(delayMs)
       if (closed) return
       try {
-        consumer.clearMetadata()
-        await consumer.joinGroup({})
-        return
-      } catch (e) {
-        error = e
-      }
-    }
-  }
-
-  async function join(): Promise<void> {
-    consumer.topics.trackAll(...topics)
-    const until = performance.now() + cluster.options.retryForMs
-    for (let delayMs = FIRST_DELAY_MS; ; delayMs = Math.min(delayMs * 2, LAST_DELAY_MS)) {
-      try {
-        await consumer.joinGroup({})
+        while (!(await attempt()));
         return
       } catch (error) {
         if (closed) return
-        if (isFinal(error) || performance.now() > until) throw error
-        await sleep(delayMs)
-        consumer.clearMetadata()
+        if (!isTransient(error) || performance.now() > untilMs) throw error
+        requests.moved(error)
+        await sleep(delayMs, undefined, { ref: false })
       }
     }
   }
 
+  /** One join; false: the coordinator wants another one at once. */
+  async function attempt(): Promise<boolean> {
+    beating = false
+    try {
+      const subscription = { topics, owned: held, generationId: held.length > 0 ? generationId : -1 }
+      const joined = await requests.join(self(), encodeSubscription(subscription))
+      await adopt(joined)
+      const dealt = joined.isLeader ? await deal(joined) : new Map<string, Buffer>()
+      const assignment = decodeAssignment(await requests.sync(self(), joined, dealt))
+      if (!closed) give(joined.generationId, assignment)
+      return true
+    } catch (error) {
+      if (closed) return true
+      if (hasApiError(error, 'MEMBER_ID_REQUIRED')) {
+        memberId = memberIdOf(error)
+        return false
+      }
+      if (hasApiError(error, 'REBALANCE_IN_PROGRESS')) return false
+      if (!hasApiError(error, ...EVICTED)) throw error
+      await evicted(error)
+      return false
+    }
+  }
+
+  /** What is held counts only if no generation went by without this member. */
+  async function adopt(joined: Joined): Promise<void> {
+    const next = joined.memberId === memberId && [joinedId, joinedId + 1].includes(joined.generationId)
+    if (!next && held.length > 0) await evicted(null)
+    memberId = joined.memberId
+    joinedId = joined.generationId
+  }
+
+  async function deal(joined: Joined): Promise<Map<string, Buffer>> {
+    const members = joined.members.map((m) => ({ ...m, ...decodeSubscription(m.metadata) }))
+    const wanted = [...new Set(members.flatMap((m) => m.topics))]
+    const known = await cluster.topics(wanted, 0)
+    const count = (topic: string) => known.get(topic)?.leaders.length ?? 0
+    const unknown = topics.find((topic) => count(topic) === 0)
+    if (unknown !== undefined) throw protocolError(UNKNOWN_TOPIC, unknown) // it may just be being created
+    const dealt = assignPartitions(options.assignment, members, count)
+    return new Map([...dealt].map(([id, partitions]) => [id, encodeAssignment(partitions)]))
+  }
+
+  function give(generation: number, assignment: readonly TopicPartition[]): void {
+    const keys = (list: readonly TopicPartition[]) =>
+      new Set(list.map((p) => partitionKey(p.topic, p.partition)))
+    const [before, now] = [keys(held), keys(assignment)]
+    const kept = assignment.filter((p) => before.has(partitionKey(p.topic, p.partition)))
+    const added = assignment.filter((p) => !before.has(partitionKey(p.topic, p.partition)))
+    const lost = held.filter((p) => !now.has(partitionKey(p.topic, p.partition)))
+    generationId = generation
+    if (options.cooperative) held = assignment
+    beating = true
+    options.onJoined({ generationId, memberId, kept, added, lost })
+  }
+
   return {
-    join,
+    async join() {
+      joining = joinUntil(performance.now() + cluster.options.retryForMs).finally(() => (joining = null))
+      await joining
+    },
+    rejoin,
     async close() {
       closed = true
-      if (groupInstanceId !== null) {
-        consumer.memberId = null // nothing to leave with: the session timeout decides when the slot is given up
-        await new Promise<void>((resolve) => consumer.leaveGroup(true, () => resolve()))
-      }
-      await consumer.close(true)
+      clearInterval(timer)
+      await waiting.close()
+      if (groupInstanceId === null && memberId !== '') await requests.leave(self()).catch(() => {})
+      await joining?.catch(() => {})
     },
   }
 }

@@ -8,11 +8,13 @@ import type { Membership } from './group-membership.ts'
 import { committedOffsets, listOffsets } from './offsets.ts'
 
 const asError = (e: unknown): Error => (e instanceof Error ? e : new Error(String(e)))
+const keyOf = (p: TopicPartition): string => partitionKey(p.topic, p.partition)
 
 /**
- * A group member that hands out batches in place, `read_committed`. Between `onRevoked` and the next `onAssigned`
- * no batch is handed out; neither callback runs while another does. `close` revokes first, so that open work can
- * be committed; it must not be awaited inside a callback.
+ * A group member that hands out batches in place, `read_committed`. Callbacks of assignments and revocations run one
+ * after another (but see `GroupHandler.onAssigned`). A member that is not cooperative is handed no batch between
+ * `onRevoked` and the next `onAssigned`. `close` revokes first, so that open work can be committed; it must not be
+ * awaited inside a callback.
  */
 export function createGroupReader(
   cluster: Cluster,
@@ -20,11 +22,13 @@ export function createGroupReader(
   handler: GroupHandler,
 ): GroupReader {
   const { groupId, topics, groupInstanceId = null, sessionTimeoutMs = 10_000, maxBytes, maxWaitMs } = options
+  const cooperative = options.cooperative === true
   const lane = cluster.openLane('group')
-  /** Counts rebalances: whatever was begun under an older number is void. */
+  /** What is held, and since which assignment: what was begun under an older one is void. */
+  const held = new Map<string, Membership>()
+  /** Counts revocations of everything. */
   let round = 0
   let assigned = false
-  /** Assignments and revocations run one after another. */
   let transitions: Promise<void> = Promise.resolve()
   let closing: Promise<void> | null = null
 
@@ -45,11 +49,13 @@ export function createGroupReader(
     groupInstanceId,
     sessionTimeoutMs,
     assignment: options.assignment ?? 'aligned',
-    onLeaving: revoke,
+    cooperative,
+    onLeaving: () => (cooperative ? announce() : revoke()),
+    onEvicted: revoke,
     onJoined: (m) => {
-      const mine = ++round
+      const mine = round
       transitions = transitions
-        .then(() => assign(m, mine))
+        .then(() => move(m, mine))
         .catch((error: unknown) => {
           if (mine === round) report(error)
         })
@@ -57,8 +63,16 @@ export function createGroupReader(
     onLost: (error) => void endMembership(error),
   })
 
+  function announce(): Promise<void> {
+    transitions = transitions
+      .then(() => (assigned ? handler.onRebalance?.() : undefined))
+      .catch((error: unknown) => report(error))
+    return transitions
+  }
+
   function revoke(): Promise<void> {
     round++
+    held.clear()
     const reading = fetcher.clear()
     transitions = handOver(transitions, reading).catch(report)
     return transitions
@@ -78,23 +92,50 @@ export function createGroupReader(
     report(error)
   }
 
-  async function assign(m: Membership, mine: number): Promise<void> {
+  /** From one generation to the next. */
+  async function move(m: Membership, mine: number): Promise<void> {
+    if (mine !== round) return
+    const wasHolding = assigned
+    assigned = true
+    for (const p of m.lost) held.delete(keyOf(p))
+    fetcher.drop(m.lost)
+    if (cooperative && wasHolding) {
+      const kept = await committedOffsets(cluster, lane, groupId, m.kept, () => mine !== round)
+      if (mine !== round) return
+      await handler.onKept?.(assignmentOf(m, kept), m.lost)
+    }
+    if (mine !== round) return
+    if (m.lost.length > 0) membership.rejoin()
+    for (const p of m.added) held.set(keyOf(p), m)
+    const taken = m.added.length > 0 || !cooperative || !wasHolding ? take(m, mine) : undefined
+    if (!cooperative) return taken
+    taken?.catch((error: unknown) => {
+      if (mine === round) report(error)
+    })
+  }
+
+  const assignmentOf = (m: Membership, partitions: Assignment['partitions']): Assignment => ({
+    generationId: m.generationId,
+    memberId: m.memberId,
+    groupInstanceId,
+    partitions,
+  })
+
+  /** Begins to read what is new; of a cooperative member further rebalances go by meanwhile. */
+  async function take(m: Membership, mine: number): Promise<void> {
     const stale = () => mine !== round
-    const committed = await committedOffsets(cluster, lane, groupId, m.partitions, stale)
+    const committed = await committedOffsets(cluster, lane, groupId, m.added, stale)
     const fresh = committed.filter((c) => c.offset < 0)
     const earliest = await listOffsets(cluster, lane, fresh, 'earliest', stale)
     if (stale()) return
-    assigned = true
-    const { generationId, memberId } = m
-    const assignment: Assignment = { generationId, memberId, groupInstanceId, partitions: committed }
-    const starts = await handler.onAssigned(assignment)
+    const starts = await handler.onAssigned(assignmentOf(m, committed))
     if (stale()) return
     const from = ({ topic, partition, offset }: TopicPartition & { offset: number }): ReadFrom => {
       const key = partitionKey(topic, partition)
       const wanted = starts.get(key) ?? (offset >= 0 ? offset : undefined)
       return { topic, partition, offset: wanted ?? earliest.get(key) ?? 0, explicit: wanted !== undefined }
     }
-    fetcher.assign(committed.map(from), generationId)
+    fetcher.add(committed.filter((p) => held.get(keyOf(p)) === m).map(from), m.generationId)
   }
 
   async function close(): Promise<void> {

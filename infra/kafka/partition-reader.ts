@@ -75,7 +75,7 @@ export function createPartitionReader(cluster: Cluster, options: PartitionReader
       const starts = await resolveStarts(partitions, list, readCommitted ? 'stable' : 'latest')
       if (closed) return
       for (const [key, offset] of ends) goals.set(key, offset)
-      fetcher.assign(starts, -1)
+      fetcher.add(starts, -1)
       for (const s of starts) reach(s.topic, s.partition, s.offset)
       if (until !== 'forever' && partitions.length === 0) finished.resolve()
     } finally {

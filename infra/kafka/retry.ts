@@ -21,6 +21,13 @@ export function isTransient(e: unknown): boolean {
   return fromLibrary && findErrorBy(error, 'canRetry', false) === null
 }
 
+/** The member id that came with MEMBER_ID_REQUIRED; '' if none did. */
+export function memberIdOf(e: unknown): string {
+  const found = findErrorBy(asError(e), 'code', 'PLT_KFK_RESPONSE')
+  const answer: unknown = found !== null && 'response' in found ? found['response'] : undefined
+  return (answer as { memberId?: string } | undefined)?.memberId ?? ''
+}
+
 /** The library's error for an error code found in a response that we parse ourselves. */
 export const protocolError = (code: number, detail: string): ProtocolError => new ProtocolError(code, detail)
 

@@ -60,10 +60,24 @@ export interface Assignment {
 
 /** Called by a group reader; every callback is awaited before the reader goes on. */
 export interface GroupHandler {
-  /** New assignment. Returns where to start each partition: a task with open windows starts before its committed offset. */
+  /**
+   * New assignment. Returns where to start each partition: a task with open windows starts before its committed offset.
+   * Of a cooperative reader it lists only what is new; batches of what is kept, and further rebalances, may come
+   * before it has returned.
+   */
   onAssigned(assignment: Assignment): Promise<Map<string, number>> | Map<string, number>
-  /** The group rebalances: finish or abort the open transaction under the old generation. */
+  /**
+   * Nothing is held any more. The group rebalances (cooperative: it has gone on without this member), or the reader
+   * closes: finish or abort the open transaction under the old generation.
+   */
   onRevoked(): Promise<void>
+  /** Cooperative: a rebalance begins. Batches go on, but nothing may be committed until `onKept` or `onRevoked`. */
+  onRebalance?(): Promise<void>
+  /**
+   * Cooperative: the rebalance is over. `kept` has the new generation, and the partitions that stay with what the group
+   * has committed for them. `lost` belong to nobody until this resolves: commit what is done for them under `kept`.
+   */
+  onKept?(kept: Assignment, lost: TopicPartition[]): Promise<void>
   /** One batch, in offset order within its partition. The cursor is only valid until the promise settles. */
   onBatch(cursor: RecordCursor): Promise<void> | void
   /** A failure that the reader cannot mend by itself. */
@@ -81,6 +95,8 @@ export interface GroupReaderOptions {
   assignment?: 'aligned' | 'single'
   /** Static membership: a restart within the session timeout keeps the assignment. */
   groupInstanceId?: string
+  /** What stays with the member is kept through rebalances (KIP-429); the handler has `onRebalance` and `onKept`. Default false. */
+  cooperative?: boolean
   sessionTimeoutMs?: number
   /** Largest answer of one fetch, bytes. */
   maxBytes?: number

@@ -18,7 +18,8 @@ export interface MemoryFetcherHandlers {
 
 /** Hands out what the logs hold, one batch at a time, partition by partition. */
 export interface MemoryFetcher {
-  assign(partitions: readonly (TopicPartition & { offset: number })[]): void
+  add(partitions: readonly (TopicPartition & { offset: number })[]): void
+  drop(partitions: readonly TopicPartition[]): void
   /** Reads nothing any more; resolves when the callback that runs has returned. */
   clear(): Promise<void>
   pause(partitions: readonly TopicPartition[]): void
@@ -98,8 +99,10 @@ export function createMemoryFetcher(
   }
 
   return {
-    assign(list) {
-      partitions.clear()
+    drop(list) {
+      for (const { topic, partition } of list) partitions.delete(partitionKey(topic, partition))
+    },
+    add(list) {
       for (const { topic, partition, offset } of list) {
         partitions.set(partitionKey(topic, partition), { topic, partition, position: offset, paused: false })
       }

@@ -9,8 +9,13 @@ export interface MemoryMember {
   readonly groupInstanceId: string | null
   readonly topics: readonly string[]
   readonly assignment: 'aligned' | 'single'
+  readonly cooperative: boolean
   revoke(): Promise<void>
   assign(generationId: number, partitions: readonly TopicPartition[]): Promise<void>
+  /** Cooperative: a rebalance begins. */
+  announce(): Promise<void>
+  /** Cooperative: what stays, and what is to be let go now, under this generation. */
+  keep(generationId: number, kept: readonly TopicPartition[], lost: readonly TopicPartition[]): Promise<void>
   /** Another member has joined under the same instance id. */
   fenced(): Promise<void>
 }
@@ -22,10 +27,17 @@ interface Seat {
   readonly groupInstanceId: string | null
   readonly topics: readonly string[]
   readonly assignment: 'aligned' | 'single'
+  readonly cooperative: boolean
   partitions: TopicPartition[]
 }
 
-/** A consumer group: rebalances run one after another, revoking all members before any is assigned. */
+const has = (list: readonly TopicPartition[], { topic, partition }: TopicPartition): boolean =>
+  list.some((p) => p.topic === topic && p.partition === partition)
+
+/**
+ * A consumer group: rebalances run one after another. Members that are not cooperative let go of everything before
+ * any is assigned; cooperative ones only of what they lose, which then waits for the next rebalance.
+ */
 export class MemoryGroup {
   readonly #state: MemoryState
   readonly #groupId: string
@@ -44,11 +56,19 @@ export class MemoryGroup {
 
   join(member: MemoryMember): Promise<void> {
     return this.#enqueue(async () => {
-      const { memberId, groupInstanceId, topics, assignment } = member
+      const { memberId, groupInstanceId, topics, assignment, cooperative } = member
       const seat =
         groupInstanceId === null ? undefined : this.#seats.find((s) => s.groupInstanceId === groupInstanceId)
       if (seat === undefined) {
-        this.#seats.push({ member, memberId, groupInstanceId, topics, assignment, partitions: [] })
+        this.#seats.push({
+          member,
+          memberId,
+          groupInstanceId,
+          topics,
+          assignment,
+          cooperative,
+          partitions: [],
+        })
         return this.#rebalance()
       }
       const replaced = seat.member
@@ -109,24 +129,82 @@ export class MemoryGroup {
   }
 
   async #rebalance(): Promise<void> {
-    for (const seat of this.#seats) await seat.member?.revoke()
-    this.#generationId++
-    this.#distribute()
-    for (const seat of this.#seats) await seat.member?.assign(this.#generationId, seat.partitions)
+    for (let again = true; again; ) again = await this.#generation()
   }
 
-  /** As real Kafka does for us (see `GroupReaderOptions.assignment`), members in the order of joining. */
-  #distribute(): void {
-    for (const seat of this.#seats) seat.partitions = []
-    const topics = [...new Set(this.#seats.flatMap((s) => s.topics))].sort()
-    for (const topic of topics) {
-      const takers = this.#seats.filter((s) => s.topics.includes(topic))
-      const count = this.#state.topics.get(topic)?.length ?? 0
-      for (let partition = 0; partition < count; partition++)
-        takers[takers[0]?.assignment === 'single' ? 0 : partition % takers.length]?.partitions.push({
-          topic,
-          partition,
-        })
+  /** One generation; true if what was let go in it is still to be given away. */
+  async #generation(): Promise<boolean> {
+    for (const seat of this.#seats) await (seat.cooperative ? seat.member?.announce() : seat.member?.revoke())
+    this.#generationId++
+    const target = this.#distribute()
+    const held = this.#seats.filter((s) => s.cooperative).flatMap((s) => s.partitions)
+    let lostAny = false
+    const given = new Map<Seat, TopicPartition[]>()
+    for (const seat of this.#seats) {
+      const wanted = target.get(seat) ?? []
+      const kept = seat.cooperative ? seat.partitions.filter((p) => has(wanted, p)) : []
+      const lost = seat.cooperative ? seat.partitions.filter((p) => !has(wanted, p)) : []
+      given.set(
+        seat,
+        wanted.filter((p) => !has(kept, p) && !has(held, p)),
+      )
+      if (lost.length > 0) lostAny = true
+      seat.partitions = kept
+      if (seat.cooperative) await seat.member?.keep(this.#generationId, kept, lost)
     }
+    for (const [seat, added] of given) {
+      seat.partitions = [...seat.partitions, ...added]
+      if (added.length > 0 || !seat.cooperative) await seat.member?.assign(this.#generationId, added)
+    }
+    return lostAny
+  }
+
+  /** As real Kafka does for us (see `GroupReaderOptions.assignment`): who holds something keeps it as far as is fair. */
+  #distribute(): Map<Seat, TopicPartition[]> {
+    const partitionsOf = (topic: string) => this.#state.topics.get(topic)?.length ?? 0
+    const dealt = new Map<Seat, TopicPartition[]>(this.#seats.map((s) => [s, []]))
+    for (const topic of [...new Set(this.#seats.flatMap((s) => s.topics))].sort()) {
+      const takers = this.#seats.filter((s) => s.topics.includes(topic))
+      const first = takers[0]
+      if (first === undefined) continue
+      const owners = this.#owners(takers)
+      for (let partition = 0; partition < partitionsOf(topic); partition++)
+        dealt
+          .get(first.assignment === 'single' ? first : (owners[partition] ?? first))
+          ?.push({ topic, partition })
+    }
+    return dealt
+  }
+
+  /** The taker of each partition number: the same one for all topics. */
+  #owners(takers: readonly Seat[]): Seat[] {
+    const numbers = Math.max(
+      0,
+      ...takers.flatMap((s) => s.topics).map((t) => this.#state.topics.get(t)?.length ?? 0),
+    )
+    const most = Math.ceil(numbers / takers.length)
+    const least = Math.floor(numbers / takers.length)
+    let larger = numbers % takers.length
+    const owners: (Seat | undefined)[] = Array.from({ length: numbers })
+    const counts = new Map<Seat, number>(takers.map((s) => [s, 0]))
+    const give = (n: number, seat: Seat): boolean => {
+      const count = counts.get(seat) ?? 0
+      if (count >= most || (count >= least && larger === 0)) return false
+      if (count >= least) larger--
+      counts.set(seat, count + 1)
+      owners[n] = seat
+      return true
+    }
+    for (const seat of takers) {
+      if (!seat.cooperative) continue
+      for (const n of new Set(seat.partitions.map((p) => p.partition)))
+        if (owners[n] === undefined) give(n, seat)
+    }
+    for (let n = 0, turn = 0; n < numbers; n++) {
+      if (owners[n] !== undefined) continue
+      while (!give(n, takers[turn % takers.length] as Seat)) turn++
+      turn++
+    }
+    return owners as Seat[]
   }
 }

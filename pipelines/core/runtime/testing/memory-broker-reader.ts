@@ -45,6 +45,22 @@ export function createMemoryGroupReader(
     await Promise.resolve(handler.onRevoked()).catch(report)
   }
 
+  async function announce(): Promise<void> {
+    if (assigned && !over) await Promise.resolve(handler.onRebalance?.()).catch(report)
+  }
+
+  async function keep(
+    generationId: number,
+    kept: readonly TopicPartition[],
+    lost: readonly TopicPartition[],
+  ): Promise<void> {
+    if (over || !assigned) return
+    fetcher.drop(lost)
+    const committed = await state.offsets(options.groupId).committed(kept)
+    const assignment: Assignment = { generationId, memberId, groupInstanceId, partitions: committed }
+    await Promise.resolve(handler.onKept?.(assignment, [...lost])).catch(report)
+  }
+
   async function assign(generationId: number, partitions: readonly TopicPartition[]): Promise<void> {
     if (over) return
     const committed = await state.offsets(options.groupId).committed(partitions)
@@ -52,7 +68,7 @@ export function createMemoryGroupReader(
     assigned = true
     const starts = await handler.onAssigned(assignment)
     if (over) return
-    fetcher.assign(
+    fetcher.add(
       committed.map(({ topic, partition, offset }) => {
         const from = starts.get(partitionKey(topic, partition)) ?? offset
         return { topic, partition, offset: from >= 0 ? from : state.log(topic, partition).start }
@@ -66,7 +82,10 @@ export function createMemoryGroupReader(
     groupInstanceId,
     topics: options.topics,
     assignment: options.assignment ?? 'aligned',
+    cooperative: options.cooperative === true,
     revoke,
+    announce,
+    keep,
     assign: (generationId, partitions) => assign(generationId, partitions).catch(report),
     async fenced() {
       await revoke()
@@ -141,7 +160,7 @@ export function createMemoryPartitionReader(
         offset: typeof from === 'number' ? from : from === 'earliest' ? log.start : latest,
       }
     })
-    fetcher.assign(starts)
+    fetcher.add(starts)
     if (until === 'forever') return
     for (const s of starts) reach(s, s.offset)
     if (partitions.length === 0) finished.resolve()
