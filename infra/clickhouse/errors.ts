@@ -1,9 +1,9 @@
 import { ClickHouseError } from '@clickhouse/client'
 import { ForestallError } from '#core/ports'
 
-/** Codes of states that pass: overload, timeouts, connections between replicas, stops. */
+/** Codes of states that pass: overload, timeouts, a full disk, connections between replicas, stops. */
 const TRANSIENT = new Set([
-  159, 160, 173, 201, 202, 203, 209, 210, 225, 236, 241, 242, 243, 252, 279, 285, 286, 319, 394, 425, 439,
+  75, 159, 160, 173, 201, 202, 203, 209, 210, 225, 236, 241, 242, 243, 252, 279, 285, 286, 319, 394, 425, 439,
   473, 745, 999,
 ])
 /** A query that took too long or too much is likely to do so again. */

@@ -135,8 +135,10 @@ async function answerRead(
       reusable: true,
     }
     const outcome = await engine.run(job)
+    const empty = !existsSync(path) // FORMAT Null
+    if (!empty) spool.checkRoom(path)
     setHeaders(response, query, format, outcome, false)
-    if (!existsSync(path)) return await sendBytes(response, query, Buffer.alloc(0)) // FORMAT Null
+    if (empty) return await sendBytes(response, query, Buffer.alloc(0))
     await sendFile(response, query, path)
   } finally {
     await spool.remove(path)

@@ -1,4 +1,14 @@
-import { createWriteStream, mkdirSync, readdirSync, rmSync } from 'node:fs'
+import {
+  closeSync,
+  createWriteStream,
+  ftruncateSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  rmSync,
+  writeSync,
+} from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Readable, Transform } from 'node:stream'
@@ -10,9 +20,24 @@ export interface Spool {
   readonly dir: string
   /** A path that does not exist yet; no path contains another. */
   newPath(): string
-  /** Writes bytes to a new file; `remove` it when done. Throws 241 if all bodies together take too much. */
+  /**
+   * Writes bytes to a new file; `remove` it when done. Throws 241 if all bodies together take too much, 243 if the
+   * disk is full.
+   */
   write(parts: (Uint8Array | Readable)[]): Promise<{ path: string; bytes: number }>
+  /** Throws 243 if the disk has no room behind this file: what the engine wrote to it may then be cut off. */
+  checkRoom(path: string): void
   remove(path: string): Promise<void>
+}
+
+/** Linux and macOS: no space, over quota, and beyond the size that this process may write. */
+const FULL = new Set(['ENOSPC', 'EDQUOT', 'EFBIG'])
+const ROOM = Buffer.alloc(64 << 10)
+
+/** A failed write as ClickHouse words a full disk, which passes; other errors as they are. */
+function asFull(error: unknown): unknown {
+  const { code = '' } = error as NodeJS.ErrnoException
+  return FULL.has(code) ? refusal(243, 'NOT_ENOUGH_SPACE', `The disk is full: ${code}`) : error
 }
 
 /** Opens (and empties) the folder. At most `maxBytes` per file and `maxTotalBytes` in all. */
@@ -59,7 +84,20 @@ export function openSpool(dir: string, maxBytes: number, maxTotalBytes: number):
         return { path, bytes: sizes.get(path) ?? 0 }
       } catch (error) {
         await spool.remove(path)
-        throw error
+        throw asFull(error)
+      }
+    },
+    checkRoom(path) {
+      // The engine says nothing when the last bytes of an answer do not fit.
+      const file = openSync(path, 'r+')
+      try {
+        const { size } = fstatSync(file)
+        writeSync(file, ROOM, 0, ROOM.length, size)
+        ftruncateSync(file, size)
+      } catch (error) {
+        throw asFull(error)
+      } finally {
+        closeSync(file)
       }
     },
     async remove(path) {

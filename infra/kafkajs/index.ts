@@ -1,2 +1,3 @@
 export * from './ack-sender.ts'
 export * from './source.ts'
+export * from './reader.ts'
