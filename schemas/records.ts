@@ -314,6 +314,148 @@ export interface Forecast {
   model: string
   /** Version of the fitted model. */
   model_version: string
+  /** What the seasonal naive says of the same target, from the same past: the yardstick of every score. Default for older writers: null. */
+  seasonal_naive: number | null
+  /** Mean absolute error of the seasonal naive so far: what MASE and MSIS divide by. Default for older writers: null. */
+  scale: number | null
+}
+
+/** The model of a series has been worse than the seasonal naive on what it issued. */
+export interface ForecastAlert {
+  /** What is decided together. */
+  scope: string
+  /** What the series belongs to. */
+  entity: string
+  /** The series of the entity. */
+  metric: string
+  /** Horizon at which it is worse. */
+  horizon_ms: number
+  /** Name of the model. */
+  model: string
+  /** Version of the fitted model. */
+  model_version: string
+  /** When this was found. */
+  at_ms: number
+  /** First issue scored. */
+  from_ms: number
+  /** Last issue scored. */
+  to_ms: number
+  /** Forecasts scored. */
+  forecasts: number
+  /** Mean absolute error over the scale of the series. */
+  mase: number
+  /** The same of the seasonal naive. */
+  seasonal_naive_mase: number
+  /** Share of outcomes inside q025..q975. */
+  coverage_95: number
+  /** In words. */
+  message: string
+}
+
+/** What events of one kind and scope did to the series. */
+export interface ModelEffect {
+  /** Kind of the events. */
+  kind: string
+  /** Scope of the events. */
+  scope: string
+  /** Felt this long before their start. */
+  lead_ms: number
+  /** Felt this long after their end. */
+  decay_ms: number
+  /** Intervals between knots before, during and after. */
+  cuts: number[]
+  /** Events learnt from. */
+  occurrences: number
+  /** Those that moved the series the way the effect says. */
+  agreeing: number
+  /** Effect per knot, then what each doubling of their number adds per knot: log ratios, or differences. */
+  centre: number[]
+  /** Standard deviation of each. */
+  spread: number[]
+  /** Factor on the width of intervals while felt. */
+  widen: number
+}
+
+/** A model that was tried. */
+export interface ModelCandidate {
+  /** Its name. */
+  model: string
+  /** Its MASE out of sample. */
+  mase: number | null
+}
+
+/** Scores on points that no parameter rests on. */
+export interface ModelEvidence {
+  /** End of the first window scored. */
+  from_ms: number
+  /** End of the last window scored. */
+  to_ms: number
+  /** Forecasts scored. */
+  origins: number
+  /** Mean absolute error over that of the seasonal naive in sample; null if that is 0. */
+  mase: number | null
+  /** Mean pinball loss over the same scale. */
+  pinball: number | null
+  /** Share of outcomes inside q025..q975. */
+  coverage_95: number | null
+  /** Mean scaled interval score of q025..q975. */
+  msis: number | null
+  /** The seasonal naive on the same points. */
+  seasonal_naive_mase: number | null
+  /** Every model compared, best first. */
+  candidates: ModelCandidate[]
+  /** The champion before; '' if there was none. Default for older writers: "". */
+  previous: string
+  /** Its MASE on the same points. Default for older writers: null. */
+  previous_mase: number | null
+  /** Share by which a new champion must be better. Default for older writers: 0. */
+  margin: number
+}
+
+/** The champion of one series: which model forecasts it, with the evidence that chose it, and what the series has taught of events. Or a network that the models of many series use. */
+export interface Model {
+  /** What is decided together; `default` unless configured. */
+  scope: string
+  /** What the series belongs to; `*` for a network. */
+  entity: string
+  /** The series of the entity; `*` for a network. */
+  metric: string
+  /** `series`, or `network`. */
+  kind: string
+  /** Higher supersedes: max(previous + 1, fitted_at_ms). */
+  version: number
+  /** Name of the model, `sarima-288`; of a network, `net-<id>`. */
+  model: string
+  /** Length of a step. */
+  step_ms: number
+  /** Steps ahead that it was chosen for. */
+  horizon: number
+  /** Candidate seasons in steps. */
+  seasons: number[]
+  /** End of the first window it was fitted on. */
+  trained_from_ms: number
+  /** End of the last window it was fitted on. */
+  trained_through_ms: number
+  /** Finite values it was fitted on. */
+  points: number
+  /** When, by the clock of the trainer. */
+  fitted_at_ms: number
+  /** Scale, parameters and state at `trained_through_ms`; of a network, its weights. Empty: nothing beside the name. */
+  state: Buffer
+  /** `log`: effects of events multiply; `linear`: they add. Default for older writers: "log". */
+  effect_scale: string
+  /** Effects of events. Default for older writers: []. */
+  effects: ModelEffect[]
+  /** Why this model. */
+  evidence: ModelEvidence
+  /** Scale-free features of the series: what similar means for a new one. Default for older writers: []. */
+  features: number[]
+  /** Its mean course over the first season, as log ratios to its level. Default for older writers: []. */
+  profile: number[]
+  /** Standard deviation one step ahead, as a log ratio. Default for older writers: 1. */
+  spread: number
+  /** The series whose model a new one started from; '' for its own. Default for older writers: "". */
+  similar_to: string
 }
 
 /** The account of one commit: what became of every input record between two offsets. */
@@ -836,6 +978,8 @@ export type RecordName =
   | 'DeadLetter'
   | 'Flow'
   | 'Forecast'
+  | 'ForecastAlert'
+  | 'Model'
   | 'OffsetLedger'
   | 'PipelineFeature'
   | 'PipelineState'
@@ -861,6 +1005,8 @@ export interface RecordByName {
   DeadLetter: DeadLetter
   Flow: Flow
   Forecast: Forecast
+  ForecastAlert: ForecastAlert
+  Model: Model
   OffsetLedger: OffsetLedger
   PipelineFeature: PipelineFeature
   PipelineState: PipelineState
@@ -886,7 +1032,9 @@ export const AVRO: Record<RecordName, string> = {
   DataShardDecision: '{"type":"record","name":"DataShardDecision","namespace":"forestall","doc":"On which instances a segment of a service\'s data lies. Placement: never expires.","fields":[{"name":"decision_id","type":"string","doc":"Unique; what an ack and `forestall explain` name."},{"name":"subsystem","type":"string","doc":"traffic-routing, network-shadowing, workflow-sharding, resource-mirroring or data-sharding."},{"name":"entity","type":"string","doc":"What is decided about: the record key."},{"name":"epoch","type":"long","doc":"max(previous + 1, issued_at in ms): never falls back."},{"name":"issued_at_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"When it was decided (decision time)."},{"name":"not_before_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"Not to be applied earlier."},{"name":"expires_at_ms","type":["null",{"type":"long","logicalType":"timestamp-millis"}],"doc":"Preferences fall back to the follower\'s default then; null: stands until superseded.","default":null},{"name":"mode","type":{"type":"enum","name":"DecisionMode","symbols":["dry_run","canary","apply"]},"doc":"dry_run is never applied; canary by a share of followers."},{"name":"canary_share","type":"double","doc":"Share of followers, 0..1; 1 unless canary.","default":1},{"name":"replay_id","type":"string","doc":"Empty for live; a follower refuses others unless started with the same id.","default":""},{"name":"reason","type":{"type":"record","name":"DecisionReason","fields":[{"name":"risk","type":"double","doc":"0..1."},{"name":"drivers","type":{"type":"array","items":"string"},"doc":"In words."},{"name":"q10","type":"double","doc":"Of the metric that drove it."},{"name":"q50","type":"double","doc":"Median."},{"name":"q90","type":"double","doc":"90 %."},{"name":"cost_now","type":"double","doc":"Expected cost of not acting."},{"name":"cost_after","type":"double","doc":"Expected cost of acting."}]},"doc":"Why."},{"name":"inputs","type":{"type":"array","items":{"type":"record","name":"DecisionInput","fields":[{"name":"topic","type":"string","doc":"Topic."},{"name":"partition","type":"int","doc":"Partition."},{"name":"offset","type":"long","doc":"Last offset that went in."}]}},"doc":"What it rests on."},{"name":"model_version","type":"string","doc":"Of the forecasts."},{"name":"policy_version","type":"string","doc":"Of the policy."},{"name":"supersedes","type":["null","string"],"doc":"decision_id that this one replaces.","default":null},{"name":"body","type":{"type":"record","name":"DataShardBody","fields":[{"name":"service","type":"string","doc":"The service."},{"name":"segment","type":"int","doc":"Number of the segment, 0..segments-1."},{"name":"segments","type":"int","doc":"Segments of the service: a key k lies in `fmix32(fnv1a32(utf8(k))) mod segments`."},{"name":"replicas","type":{"type":"array","items":{"type":"record","name":"DataReplica","fields":[{"name":"instance","type":"string","doc":"The instance that holds it."},{"name":"state","type":{"type":"enum","name":"DataReplicaState","symbols":["serving","warming","draining"]},"doc":"serving: takes reads and writes. warming: being copied, takes writes, and reads only once it is verified. draining: goes on serving until every warming one is verified, is kept for the way back, then dropped."},{"name":"weight","type":"double","doc":"Share of the segment\'s reads that the forecast would send here, 0..1; the live load may correct it."}]}},"doc":"Where the segment is to be: at least one, by instance."},{"name":"moves","type":{"type":"array","items":{"type":"record","name":"DataMove","fields":[{"name":"move_id","type":"string","doc":"Stable while the move goes on: `service/017/<from>-<to>/<epoch it began in>`."},{"name":"kind","type":{"type":"enum","name":"DataMoveKind","symbols":["copy","move","drop"]},"doc":"copy adds a replica, move replaces `from` by `to`, drop removes `from`."},{"name":"from","type":"string","doc":"Copy from here (copy, move), or what is dropped."},{"name":"to","type":"string","doc":"Copy to here; empty for a drop."}]}},"doc":"What has to be done to get there from what stood before; empty if nothing."},{"name":"load_q50","type":"double","doc":"Work per window expected when this takes effect: median."},{"name":"load_q90","type":"double","doc":"Work per window expected when this takes effect: 90 %."}]},"doc":"The placement."}]}',
   DeadLetter: '{"type":"record","name":"DeadLetter","namespace":"forestall","doc":"A record that could not be used, with its original bytes.","fields":[{"name":"topic","type":"string","doc":"Where it was."},{"name":"partition","type":"int","doc":"Partition."},{"name":"offset","type":"long","doc":"Offset."},{"name":"timestamp_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"Kafka timestamp."},{"name":"key","type":["null","bytes"],"doc":"Original key.","default":null},{"name":"value","type":["null","bytes"],"doc":"Original value; cut to maxRecordBytes if larger.","default":null},{"name":"reason_code","type":"string","doc":"Code of the error catalogue."},{"name":"reason","type":"string","doc":"What is wrong, with field and value."},{"name":"topology","type":"string","doc":"Who refused it."},{"name":"at_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"When."}]}',
   Flow: '{"type":"record","name":"Flow","namespace":"forestall","doc":"Traffic of one flow (or of one stream in one interval), sampling already applied.","fields":[{"name":"event_time_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"When the traffic was seen; start of the interval for interval data."},{"name":"origin","type":"string","doc":"Who measured: exporter address, replay id or generator."},{"name":"stream","type":"string","doc":"The traffic stream, for example `ATLAng>CHINng`: what is forecast and routed."},{"name":"bytes","type":"double","doc":"Bytes, multiplied by the sampling rate."},{"name":"packets","type":"double","doc":"Packets, multiplied by the sampling rate."},{"name":"protocol","type":"int","doc":"IP protocol number; 0 if unknown.","default":0},{"name":"src_port","type":"int","doc":"0 if unknown.","default":0},{"name":"dst_port","type":"int","doc":"0 if unknown.","default":0},{"name":"flow_hash","type":"long","doc":"0..2^32-1: where the flow lies on the ring of its stream.","default":0},{"name":"duration_ms","type":"int","doc":"How long the traffic lasted; 0 if unknown.","default":0},{"name":"src_addr","type":"string","doc":"Text form; empty if unknown.","default":""},{"name":"dst_addr","type":"string","doc":"Text form; empty if unknown.","default":""},{"name":"src_region","type":"string","doc":"Where the traffic enters; empty if unknown.","default":""},{"name":"dst_region","type":"string","doc":"Where the traffic leaves; empty if unknown.","default":""},{"name":"sampling_rate","type":"int","doc":"The rate that was applied; 1 = unsampled, 0 = unknown.","default":1}]}',
-  Forecast: '{"type":"record","name":"Forecast","namespace":"forestall","doc":"The distribution of one series at one future time.","fields":[{"name":"scope","type":"string","doc":"What is decided together; `default` unless configured."},{"name":"entity","type":"string","doc":"Stream, region, link, shard: what the series belongs to."},{"name":"metric","type":"string","doc":"The series of the entity, for example `bytes_per_second`."},{"name":"issued_at_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"End of the last window the forecast has seen."},{"name":"target_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"End of the window forecast."},{"name":"horizon_ms","type":"long","doc":"target - issued."},{"name":"q025","type":"double","doc":"2.5 % quantile."},{"name":"q10","type":"double","doc":"10 % quantile."},{"name":"q50","type":"double","doc":"Median."},{"name":"q90","type":"double","doc":"90 % quantile."},{"name":"q975","type":"double","doc":"97.5 % quantile."},{"name":"q99","type":"double","doc":"99 % quantile."},{"name":"model","type":"string","doc":"Name of the model."},{"name":"model_version","type":"string","doc":"Version of the fitted model."}]}',
+  Forecast: '{"type":"record","name":"Forecast","namespace":"forestall","doc":"The distribution of one series at one future time.","fields":[{"name":"scope","type":"string","doc":"What is decided together; `default` unless configured."},{"name":"entity","type":"string","doc":"Stream, region, link, shard: what the series belongs to."},{"name":"metric","type":"string","doc":"The series of the entity, for example `bytes_per_second`."},{"name":"issued_at_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"End of the last window the forecast has seen."},{"name":"target_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"End of the window forecast."},{"name":"horizon_ms","type":"long","doc":"target - issued."},{"name":"q025","type":"double","doc":"2.5 % quantile."},{"name":"q10","type":"double","doc":"10 % quantile."},{"name":"q50","type":"double","doc":"Median."},{"name":"q90","type":"double","doc":"90 % quantile."},{"name":"q975","type":"double","doc":"97.5 % quantile."},{"name":"q99","type":"double","doc":"99 % quantile."},{"name":"model","type":"string","doc":"Name of the model."},{"name":"model_version","type":"string","doc":"Version of the fitted model."},{"name":"seasonal_naive","type":["null","double"],"doc":"What the seasonal naive says of the same target, from the same past: the yardstick of every score.","default":null},{"name":"scale","type":["null","double"],"doc":"Mean absolute error of the seasonal naive so far: what MASE and MSIS divide by.","default":null}]}',
+  ForecastAlert: '{"type":"record","name":"ForecastAlert","namespace":"forestall","doc":"The model of a series has been worse than the seasonal naive on what it issued.","fields":[{"name":"scope","type":"string","doc":"What is decided together."},{"name":"entity","type":"string","doc":"What the series belongs to."},{"name":"metric","type":"string","doc":"The series of the entity."},{"name":"horizon_ms","type":"long","doc":"Horizon at which it is worse."},{"name":"model","type":"string","doc":"Name of the model."},{"name":"model_version","type":"string","doc":"Version of the fitted model."},{"name":"at_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"When this was found."},{"name":"from_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"First issue scored."},{"name":"to_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"Last issue scored."},{"name":"forecasts","type":"long","doc":"Forecasts scored."},{"name":"mase","type":"double","doc":"Mean absolute error over the scale of the series."},{"name":"seasonal_naive_mase","type":"double","doc":"The same of the seasonal naive."},{"name":"coverage_95","type":"double","doc":"Share of outcomes inside q025..q975."},{"name":"message","type":"string","doc":"In words."}]}',
+  Model: '{"type":"record","name":"Model","namespace":"forestall","doc":"The champion of one series: which model forecasts it, with the evidence that chose it, and what the series has taught of events. Or a network that the models of many series use.","fields":[{"name":"scope","type":"string","doc":"What is decided together; `default` unless configured."},{"name":"entity","type":"string","doc":"What the series belongs to; `*` for a network."},{"name":"metric","type":"string","doc":"The series of the entity; `*` for a network."},{"name":"kind","type":"string","doc":"`series`, or `network`."},{"name":"version","type":"long","doc":"Higher supersedes: max(previous + 1, fitted_at_ms)."},{"name":"model","type":"string","doc":"Name of the model, `sarima-288`; of a network, `net-<id>`."},{"name":"step_ms","type":"long","doc":"Length of a step."},{"name":"horizon","type":"int","doc":"Steps ahead that it was chosen for."},{"name":"seasons","type":{"type":"array","items":"int"},"doc":"Candidate seasons in steps."},{"name":"trained_from_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"End of the first window it was fitted on."},{"name":"trained_through_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"End of the last window it was fitted on."},{"name":"points","type":"int","doc":"Finite values it was fitted on."},{"name":"fitted_at_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"When, by the clock of the trainer."},{"name":"state","type":"bytes","doc":"Scale, parameters and state at `trained_through_ms`; of a network, its weights. Empty: nothing beside the name."},{"name":"effect_scale","type":"string","doc":"`log`: effects of events multiply; `linear`: they add.","default":"log"},{"name":"effects","type":{"type":"array","items":{"type":"record","name":"ModelEffect","doc":"What events of one kind and scope did to the series.","fields":[{"name":"kind","type":"string","doc":"Kind of the events."},{"name":"scope","type":"string","doc":"Scope of the events."},{"name":"lead_ms","type":"long","doc":"Felt this long before their start."},{"name":"decay_ms","type":"long","doc":"Felt this long after their end."},{"name":"cuts","type":{"type":"array","items":"int"},"doc":"Intervals between knots before, during and after."},{"name":"occurrences","type":"int","doc":"Events learnt from."},{"name":"agreeing","type":"int","doc":"Those that moved the series the way the effect says."},{"name":"centre","type":{"type":"array","items":"double"},"doc":"Effect per knot, then what each doubling of their number adds per knot: log ratios, or differences."},{"name":"spread","type":{"type":"array","items":"double"},"doc":"Standard deviation of each."},{"name":"widen","type":"double","doc":"Factor on the width of intervals while felt."}]}},"doc":"Effects of events.","default":[]},{"name":"evidence","type":{"type":"record","name":"ModelEvidence","doc":"Scores on points that no parameter rests on.","fields":[{"name":"from_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"End of the first window scored."},{"name":"to_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"End of the last window scored."},{"name":"origins","type":"int","doc":"Forecasts scored."},{"name":"mase","type":["null","double"],"doc":"Mean absolute error over that of the seasonal naive in sample; null if that is 0."},{"name":"pinball","type":["null","double"],"doc":"Mean pinball loss over the same scale."},{"name":"coverage_95","type":["null","double"],"doc":"Share of outcomes inside q025..q975."},{"name":"msis","type":["null","double"],"doc":"Mean scaled interval score of q025..q975."},{"name":"seasonal_naive_mase","type":["null","double"],"doc":"The seasonal naive on the same points."},{"name":"candidates","type":{"type":"array","items":{"type":"record","name":"ModelCandidate","doc":"A model that was tried.","fields":[{"name":"model","type":"string","doc":"Its name."},{"name":"mase","type":["null","double"],"doc":"Its MASE out of sample."}]}},"doc":"Every model compared, best first."},{"name":"previous","type":"string","doc":"The champion before; \'\' if there was none.","default":""},{"name":"previous_mase","type":["null","double"],"doc":"Its MASE on the same points.","default":null},{"name":"margin","type":"double","doc":"Share by which a new champion must be better.","default":0}]},"doc":"Why this model."},{"name":"features","type":{"type":"array","items":"double"},"doc":"Scale-free features of the series: what similar means for a new one.","default":[]},{"name":"profile","type":{"type":"array","items":"double"},"doc":"Its mean course over the first season, as log ratios to its level.","default":[]},{"name":"spread","type":"double","doc":"Standard deviation one step ahead, as a log ratio.","default":1},{"name":"similar_to","type":"string","doc":"The series whose model a new one started from; \'\' for its own.","default":""}]}',
   OffsetLedger: '{"type":"record","name":"OffsetLedger","namespace":"forestall","doc":"The account of one commit: what became of every input record between two offsets.","fields":[{"name":"topology","type":"string","doc":"Topology."},{"name":"node","type":"string","doc":"Source node."},{"name":"topic","type":"string","doc":"Topic."},{"name":"partition","type":"int","doc":"Partition."},{"name":"from_offset","type":"long","doc":"First offset, inclusive."},{"name":"to_offset","type":"long","doc":"Last offset, exclusive."},{"name":"records","type":"long","doc":"Records handed out between the offsets."},{"name":"accepted","type":"long","doc":"Went into state or output."},{"name":"late","type":"long","doc":"Came after their window had closed."},{"name":"dead_letters","type":"long","doc":"Went to the dead letters."},{"name":"skipped","type":{"type":"map","values":"long"},"doc":"Valid, but not wanted, by reason."},{"name":"watermark_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"Watermark of the source after the commit."},{"name":"at_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"When."}]}',
   PipelineFeature: '{"type":"record","name":"PipelineFeature","namespace":"forestall","doc":"What one instance reported in one window.","fields":[{"name":"pipeline_id","type":"string","doc":"The instance."},{"name":"window_start_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"Start of the window, inclusive."},{"name":"window_end_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"End of the window, exclusive."},{"name":"records","type":"long","doc":"Reports in the window."},{"name":"load_mean","type":"double","doc":"Mean work per second."},{"name":"load_max","type":"double","doc":"Largest work per second."},{"name":"capacity_min","type":"double","doc":"Smallest capacity reported, work per second."},{"name":"up_ratio","type":"double","doc":"Share of reports that said it is up, 0..1."},{"name":"incomplete","type":"boolean","doc":"Part of the input was lost to retention.","default":false}]}',
   PipelineState: '{"type":"record","name":"PipelineState","namespace":"forestall","doc":"Load and capacity of one instance (a pipeline that answers queries), as it reports them.","fields":[{"name":"event_time_ms","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"When it was measured."},{"name":"origin","type":"string","doc":"Who measured."},{"name":"pipeline_id","type":"string","doc":"The instance."},{"name":"service_id","type":"string","doc":"The service it works for."},{"name":"current_load","type":"double","doc":"Work per second now."},{"name":"capacity","type":"double","doc":"Work per second that it can do."},{"name":"up","type":"boolean","doc":"False if it does not answer.","default":true},{"name":"shard_ids","type":{"type":"array","items":"string"},"doc":"Segments it holds: `service/017`.","default":[]}]}',

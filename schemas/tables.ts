@@ -218,6 +218,39 @@ export const TABLES: readonly TableSpec[] = [
     doc: 'Every acknowledgement of every follower.',
   },
   {
+    name: 'models',
+    topics: ['models'],
+    record: 'Model',
+    columns: [
+      { name: 'series', type: 'String', from: '@key', doc: 'The key: `scope|entity|metric`.' },
+      ...deriveColumns('Model', {
+        omit: ['state', 'features', 'profile'],
+        overrides: { scope: NAME, entity: NAME, metric: NAME, kind: NAME, model: NAME },
+      }),
+      TOMBSTONE,
+      ...KAFKA_COLUMNS,
+    ],
+    orderBy: ['series', 'kafka_partition', 'kafka_offset'],
+    version: 'kafka_offset',
+    doc: 'Every champion that any series has had, with its evidence; the parameters themselves stay in the topic.',
+  },
+  {
+    name: 'alerts_forecasts',
+    topics: ['alerts.forecasts'],
+    record: 'ForecastAlert',
+    columns: [
+      { name: 'series', type: 'String', from: '@key', doc: 'The key: `scope|entity|metric|horizon_ms`.' },
+      ...deriveColumns('ForecastAlert', {
+        overrides: { scope: NAME, entity: NAME, metric: NAME, model: NAME, model_version: NAME },
+      }),
+      TOMBSTONE,
+      ...KAFKA_COLUMNS,
+    ],
+    orderBy: ['series', 'kafka_partition', 'kafka_offset'],
+    version: 'kafka_offset',
+    doc: 'Every alert about a model that was worse than the seasonal naive, and when it was over (tombstone).',
+  },
+  {
     name: 'events_calendar',
     topics: ['events.calendar'],
     record: 'CalendarEvent',

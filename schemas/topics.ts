@@ -258,7 +258,20 @@ const LIVE_TOPICS: readonly TopicDefinition[] = [
     'What became of every input record, commit by commit.',
     { eventTime: false },
   ),
-  compacted('models', null, null, 'Series: `scope|entity|metric`.', 'Fitted models and their snapshots.'),
+  compacted(
+    'models',
+    'Model',
+    null,
+    'Series: `scope|entity|metric`; network: `scope|*|net-<id>`.',
+    'The champion of each series with its evidence, and the networks that models use.',
+  ),
+  compacted(
+    'alerts.forecasts',
+    'ForecastAlert',
+    null,
+    'Series and horizon: `scope|entity|metric|horizon_ms`; a tombstone means that it is over.',
+    'Models that are worse than the seasonal naive.',
+  ),
 ]
 
 const DEAD_LETTER_PREFIX = 'dlq.'

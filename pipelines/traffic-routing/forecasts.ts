@@ -186,6 +186,8 @@ class ForecastProcessor implements RoundProcessor {
         q90: level(3),
         q975: level(4),
         q99: level(5),
+        seasonal_naive: null,
+        scale: null,
         ...model,
       }
       out.emit('forecasts', series.entity, forecast)

@@ -205,6 +205,8 @@ test('explain tells cause, forecast and followers, by id and by entity', async (
     q99: 6,
     model: 'naive',
     model_version: 'm1',
+    seasonal_naive: null,
+    scale: null,
   })
   await sink.drained()
   const byId = await cli('explain', decision.decision_id, '--json')

@@ -46,6 +46,8 @@ test('says so when nobody has reported, and leaves forecasts of other entities o
     q99: 6,
     model: 'naive',
     model_version: '7',
+    seasonal_naive: null,
+    scale: null,
   }
   const { text, json } = explainDecision(
     decision('west', { lifeMs: null, mode: 'dry_run' }),

@@ -50,6 +50,8 @@ const forecastOf = (entity: string, timeMs: number, value: number): Forecast => 
   q99: value,
   model: 'total',
   model_version: '1',
+  seasonal_naive: null,
+  scale: null,
 })
 
 function withTotals(snapshotEvery: number): Topology {

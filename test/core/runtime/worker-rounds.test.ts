@@ -36,6 +36,8 @@ const forecastOf = (timeMs: number, value: number): Forecast => ({
   metric: 'total',
   model: 'total',
   model_version: '1',
+  seasonal_naive: null,
+  scale: null,
   issued_at_ms: timeMs,
   target_ms: timeMs,
   horizon_ms: 0,

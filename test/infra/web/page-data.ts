@@ -151,6 +151,8 @@ const forecast = (stream: string, issuedMs: number, h: number, median: number) =
   q99: median * (1 + 0.13 * Math.sqrt(h)),
   model: 'holt_winters',
   model_version: 'm1',
+  seasonal_naive: null,
+  scale: null,
 })
 
 const risk = (stream: string, issuedMs: number, probability: number, limit: number, at: number) => ({
