@@ -1,6 +1,5 @@
 import type { RecordCodec } from '#core/codec'
-import type { Broker } from '#core/ports'
-import { readTopic } from '../demo/topic-reader.ts'
+import { readTopic, type TopicSource } from '../demo/topic-reader.ts'
 
 /** What a check of the topics behind the windows found. */
 export interface DownstreamCheck {
@@ -17,7 +16,7 @@ const MOST_DETAILS = 5
 
 /** Forecasts stand once each; the epochs of every entity's decisions only rise, whoever wrote them. */
 export async function checkDownstream(
-  broker: Broker,
+  broker: TopicSource,
   codec: RecordCodec,
   prefix: string,
 ): Promise<DownstreamCheck> {

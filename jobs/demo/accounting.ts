@@ -1,11 +1,11 @@
 import type { RecordByName } from '#schemas'
 import type { RecordCodec } from '#core/codec'
-import type { Broker, Warehouse } from '#core/ports'
+import type { Warehouse } from '#core/ports'
 import { auditLedger, type LedgerAccount } from './audit-ledger.ts'
 import { auditLetters, type LetterAccount } from './audit-letters.ts'
 import { compareWindows, readWarehouse, type WindowDifferences, type WindowTable } from './audit-windows.ts'
 import { FLOWS_TOPIC, PROBES_TOPIC } from './telemetry-writer.ts'
-import { readTopic } from './topic-reader.ts'
+import { readTopic, type TopicSource } from './topic-reader.ts'
 import type { TopicTruth, Truth } from './truth.ts'
 import { WindowAccount } from './window-account.ts'
 
@@ -13,7 +13,7 @@ export { createTruth, type Truth } from './truth.ts'
 
 /** What is audited, against what. */
 export interface AuditOptions {
-  readonly broker: Broker
+  readonly broker: TopicSource
   readonly codec: RecordCodec
   /** Default ''. */
   readonly topicPrefix?: string

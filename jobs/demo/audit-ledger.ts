@@ -1,7 +1,7 @@
 import type { OffsetLedger } from '#schemas'
 import type { RecordCodec } from '#core/codec'
-import { type Broker, partitionKey } from '#core/ports'
-import { partitionCount, readTopic } from './topic-reader.ts'
+import { partitionKey } from '#core/ports'
+import { partitionCount, readTopic, type TopicSource } from './topic-reader.ts'
 
 /** What one source node says became of an input topic. */
 export interface LedgerAccount {
@@ -28,7 +28,7 @@ const MOST_DETAILS = 5
 
 /** The accounts of all source nodes that read `base` (name without prefix), checked against the offsets of the topic. */
 export async function auditLedger(
-  broker: Broker,
+  broker: TopicSource,
   codec: RecordCodec,
   topicPrefix: string,
   base: string,
@@ -92,7 +92,7 @@ function note(account: LedgerAccount, text: string): void {
 }
 
 /** First and next offset of each partition. */
-async function boundsOf(broker: Broker, topic: string): Promise<Interval[]> {
+async function boundsOf(broker: TopicSource, topic: string): Promise<Interval[]> {
   const partitions = Array.from({ length: await partitionCount(broker, topic) }, (_, partition) => ({
     topic,
     partition,

@@ -1,6 +1,5 @@
 import type { RecordCodec } from '#core/codec'
-import type { Broker } from '#core/ports'
-import { readTopic } from './topic-reader.ts'
+import { readTopic, type TopicSource } from './topic-reader.ts'
 import { WindowAccount } from './window-account.ts'
 
 /** What lies in the dead letters of one topic. */
@@ -21,7 +20,7 @@ export interface LateRecords {
 
 /** Reads the dead letters of `base` (name without prefix). */
 export async function auditLetters(
-  broker: Broker,
+  broker: TopicSource,
   codec: RecordCodec,
   topicPrefix: string,
   base: string,

@@ -1,9 +1,15 @@
 import type { RecordByName, RecordName } from '#schemas'
 import type { RecordCodec } from '#core/codec'
-import type { Broker, RecordCursor } from '#core/ports'
+import type { BrokerAdmin, PartitionReader, PartitionReaderOptions, RecordCursor } from '#core/ports'
+
+/** What an account reads topics with: a broker, or a reader of another make. */
+export interface TopicSource {
+  admin(): Pick<BrokerAdmin, 'partitions' | 'offsets' | 'close'>
+  readPartitions(options: PartitionReaderOptions): PartitionReader
+}
 
 /** Partitions of a topic; 0 if it does not exist. */
-export async function partitionCount(broker: Broker, topic: string): Promise<number> {
+export async function partitionCount(broker: TopicSource, topic: string): Promise<number> {
   const admin = broker.admin()
   try {
     return (await admin.partitions([topic])).get(topic) ?? 0
@@ -14,7 +20,7 @@ export async function partitionCount(broker: Broker, topic: string): Promise<num
 
 /** Hands out every committed record that stands in a topic now, marks (null values) left out. */
 export async function readTopic<R extends RecordName>(
-  broker: Broker,
+  broker: TopicSource,
   codec: RecordCodec,
   topic: string,
   record: R,
