@@ -4,7 +4,7 @@ import { type ForecasterOptions, type ResolvedOptions, resolveOptions } from './
 import { type Observation, SeriesForecaster } from './series-forecaster.ts'
 
 /** Version of the snapshot's layout; one that differs is refused. */
-const VERSION = 1
+const VERSION = 2
 
 /** The forecasters of many series of one kind, by key. */
 export interface ForecasterBank {

@@ -1,5 +1,5 @@
 import { type Backtest, type Candidate, rollingBacktest } from './backtest.ts'
-import { createModel, seasonalBlend } from './create-model.ts'
+import { createModel } from './create-model.ts'
 import type { ForecastModel } from './model.ts'
 
 /** The chosen model, fitted on all values and standing at their end, with the errors its kind made in the backtest. */
@@ -35,10 +35,16 @@ interface Field {
  * Chooses among naive, exponential level, mean, and per season seasonal naive, SARIMA and their blend by the mean
  * absolute error of a rolling backtest. `values`: model scale, NaN = gap, oldest first. `seasons` in steps; those
  * that the history is too short for are left out. Parameters used in the backtest never rest on points it scores.
+ * `only`: the candidate that stands without a contest, if it is among them.
  */
-export function chooseChampion(values: Float64Array, horizon: number, seasons: readonly number[]): Champion {
+export function chooseChampion(
+  values: Float64Array,
+  horizon: number,
+  seasons: readonly number[],
+  only?: string,
+): Champion {
   const from = Math.floor(values.length * (1 - BACKTEST_SHARE))
-  const field = makeField(from, values.length, seasons)
+  const field = narrowed(makeField(from, values.length, seasons), only)
   const fitted = values.length < FEWEST ? values : values.subarray(0, from)
   for (const model of field.models) model.fit(fitted)
   const scored = values.length - fitted.length
@@ -51,6 +57,18 @@ export function chooseChampion(values: Float64Array, horizon: number, seasons: r
     errors: backtest.errors[best] as Float32Array,
     origins: backtest.origins,
     losses: new Map(field.names.map((name, i) => [name, losses[i] as number])),
+  }
+}
+
+/** The field with one candidate alone; the whole field if it is not in it (the history is too short for it). */
+function narrowed(field: Field, only: string | undefined): Field {
+  const at = only === undefined ? -1 : field.names.indexOf(only)
+  if (at < 0) return field
+  const parts = field.candidates[at] as Candidate
+  return {
+    models: parts.map((part) => field.models[part as number] as ForecastModel),
+    candidates: [parts.length === 1 ? [0] : [0, 1]],
+    names: [field.names[at] as string],
   }
 }
 
@@ -80,10 +98,7 @@ function refitted(field: Field, best: number, values: Float64Array): ForecastMod
   const [first, second] = field.candidates[best] as Candidate
   const one = field.models[first] as ForecastModel
   const name = field.names[best] as string
-  const model =
-    second === undefined
-      ? one
-      : seasonalBlend(one, field.models[second] as ForecastModel, Number(name.slice('blend-'.length)))
+  const model = second === undefined ? one : createModel(name)
   model.fit(values)
   return model
 }

@@ -49,6 +49,8 @@ export class SeriesForecaster {
   #fittedPoints = 0
   #reach = 0
   #lastError = 0
+  /** The model that stands at every fit without a contest; '' = each fit chooses. */
+  #adopted = ''
 
   /** Throws CONFIG_INVALID on options that cannot work. */
   constructor(options: ForecasterOptions | ResolvedOptions) {
@@ -127,6 +129,21 @@ export class SeriesForecaster {
   }
 
   /**
+   * From now on the model of this name stands at every fit, as soon as the history suffices for it; '' lets each fit choose again. History, tracked
+   * intervals and scenario errors stay: only the model is fitted anew, at once if there is something to fit.
+   */
+  adopt(name: string): void {
+    if (name === this.#adopted) return
+    this.#adopted = name
+    if (this.#finite >= FIRST_FIT && name !== '' && name !== this.#model.name) this.#fit()
+  }
+
+  /** Name of the adopted model; '' if each fit chooses. */
+  get adopted(): string {
+    return this.#adopted
+  }
+
+  /**
    * Quantiles of the next `horizon` steps to `out[6 (h - 1) + level]`, levels as QUANTILE_LEVELS, ascending and
    * finite. Returns false, and fills NaN, if no value has been seen: there is nothing to say.
    */
@@ -178,6 +195,7 @@ export class SeriesForecaster {
     for (const value of [this.#finite, this.#nextEarlyFit, this.#extremes, this.#fittedPoints])
       writer.varint(value)
     writer.text(this.#model.name)
+    writer.text(this.#adopted)
     this.#scale.encode(writer)
     for (const part of [this.#model, this.#history, this.#conformal, this.#pending, this.#log])
       part.encode(writer)
@@ -194,6 +212,7 @@ export class SeriesForecaster {
     this.#extremes = reader.varint()
     this.#fittedPoints = reader.varint()
     this.#model = createModel(reader.text())
+    this.#adopted = reader.text()
     this.#scale = decodeScale(reader)
     for (const part of [this.#model, this.#history, this.#conformal, this.#pending, this.#log])
       part.decode(reader)
@@ -278,7 +297,7 @@ export class SeriesForecaster {
     this.#reach = values.reduce((most, value) => (value > most ? value : most), -Infinity)
     this.#reach = this.#scale.warp(this.#reach)
     const model = values.map((value) => this.#scale.toModel(this.#scale.warp(value)))
-    const champion = chooseChampion(model, horizon, seasons)
+    const champion = chooseChampion(model, horizon, seasons, this.#adopted)
     const isSteady = before === this.#scale.kind && this.#fittedPoints >= AS_MANY * this.#finite
     if (before !== this.#scale.kind) {
       this.#pending.clear()
