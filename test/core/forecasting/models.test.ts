@@ -4,7 +4,27 @@ import { createModel, type ForecastModel } from '../../../pipelines/core/forecas
 import { ByteReader, ByteWriter } from '../../../pipelines/core/math/index.ts'
 import { mulberry32 } from '../../../pipelines/core/ports/index.ts'
 
-const NAMES = ['naive', 'ses', 'mean', 'drift', 'seasonal-naive-6', 'sarima-6', 'blend-6']
+const NAMES = [
+  'naive',
+  'ses',
+  'mean',
+  'drift',
+  'dotheta',
+  'seasonal-naive-6',
+  'sarima-6',
+  'sarima-3-12',
+  'blend-6',
+  'bats-6',
+  'bats-3-12',
+  'ar-6',
+  'ar-3-12',
+  'dar-6',
+  'dar-3-12',
+  'dotheta-6',
+  'panel-6',
+  'panel-3-12',
+  'panel-3-12.3a',
+]
 
 function ahead(model: ForecastModel, horizon: number): number[] {
   const out = new Float64Array(horizon)

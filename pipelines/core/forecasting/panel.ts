@@ -1,0 +1,77 @@
+import type { ForecastModel } from './model.ts'
+
+/** Names of a standard panel's members, in the order of its mask: a median of models that err in different ways. */
+export function panelMembers(seasons: readonly number[]): string[] {
+  const [first, last] = [seasons[0] as number, seasons.at(-1) as number]
+  const all = seasons.join('-')
+  if (seasons.length === 1) {
+    return [
+      `sarima-${last}`,
+      'ses',
+      `dotheta-${last}`,
+      `bats-${last}`,
+      `seasonal-naive-${last}`,
+      `ar-${last}`,
+      'naive',
+      `dar-${last}`,
+    ]
+  }
+  return [
+    `sarima-${first}-${last}`,
+    `sarima-${last}`,
+    `sarima-${first}`,
+    `bats-${all}`,
+    `seasonal-naive-${last}`,
+    `dar-${all}`,
+    `ar-${all}`,
+  ]
+}
+
+/** The median of the members' forecasts at every step: one bad member costs nothing, several that differ gain much. */
+export function panel(name: string, members: readonly ForecastModel[]): ForecastModel {
+  const sum = (of: (member: ForecastModel) => number) =>
+    members.reduce((total, member) => total + of(member), 0)
+  let rows: Float64Array[] = []
+  return {
+    name,
+    minPoints: Math.max(...members.map((member) => member.minPoints)),
+    memoryBytes: sum((member) => member.memoryBytes),
+    fit: (values) => {
+      for (const member of members) member.fit(values)
+    },
+    update: (value) => {
+      for (const member of members) member.update(value)
+    },
+    forecast: (horizon, out) => {
+      if ((rows[0]?.length ?? 0) < horizon) rows = members.map(() => new Float64Array(horizon))
+      members.forEach((member, i) => {
+        member.forecast(horizon, rows[i] as Float64Array)
+      })
+      medianOfRows(rows, horizon, out)
+    },
+    encode: (writer) => {
+      for (const member of members) member.encode(writer)
+    },
+    decode: (reader) => {
+      for (const member of members) member.decode(reader)
+    },
+  }
+}
+
+const sorted = new Float64Array(64)
+
+/** Median per step over `rows` (at most 64) to `out[0..horizon)`. */
+export function medianOfRows(rows: readonly Float64Array[], horizon: number, out: Float64Array): void {
+  const n = rows.length
+  const middle = n >> 1
+  for (let h = 0; h < horizon; h++) {
+    for (let i = 0; i < n; i++) {
+      const value = (rows[i] as Float64Array)[h] as number
+      let j = i
+      for (; j > 0 && (sorted[j - 1] as number) > value; j--) sorted[j] = sorted[j - 1] as number
+      sorted[j] = value
+    }
+    const upper = sorted[middle] as number
+    out[h] = n % 2 === 1 ? upper : ((sorted[middle - 1] as number) + upper) / 2
+  }
+}
