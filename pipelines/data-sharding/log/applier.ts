@@ -1,0 +1,189 @@
+import type { RecordCodec } from '#core/codec'
+import { type Broker, ForestallError, type Timers } from '#core/ports'
+import { type LogLayout, partitionOfSegment } from './blocks.ts'
+import { createPartitionApplier, type PartitionApplier } from './partition-applier.ts'
+import type { AppliedState, ReplicaStore } from './replica-store.ts'
+import { createStatementGate, type StatementGate } from './statement-gate.ts'
+
+/** Applies the write log to one replica: in order per partition, each block once, whatever crashes in between. */
+export interface Applier {
+  /** Reads what stands at the replica and begins there; resolves once it reads. */
+  start(): Promise<void>
+  /** Ends after the blocks under way; tolerates a second call. */
+  stop(): Promise<void>
+  /** Next offset to apply of a partition. */
+  next(partition: number): number
+  /** Next offset to apply of a segment; -1 if its rows are not applied here. */
+  nextOf(segment: number): number
+  /** Segments whose rows are applied here, those that catch up apart. */
+  segments(): number[]
+  /** Resolves with true once the segment has been applied up to (not including) `offset`, with false at `signal`. */
+  reached(segment: number, offset: number, signal: AbortSignal): Promise<boolean>
+  /**
+   * Begins to apply a segment from an offset not ahead of the partition's; resolves once it has caught up. It survives
+   * a restart, and may be called again. Rejects with NOT_FOUND if it is released before, REQUEST_INVALID if ahead.
+   */
+  hold(segment: number, from: number): Promise<void>
+  /** Ends applying a segment; its rows stay. Resolves once that is stored. */
+  release(segment: number): Promise<void>
+  /** Runs `work` between two blocks of a partition: nothing is applied to it meanwhile, up to `next` everything is. */
+  between<T>(partition: number, work: (next: number) => Promise<T>): Promise<T>
+  health(): ApplierHealth
+}
+
+/** The state of an applier. */
+export interface ApplierHealth {
+  readonly instance: string
+  readonly partitions: readonly { partition: number; next: number; segments: number; blockedBy: string }[]
+}
+
+/** What an applier is made of. */
+export interface ApplierOptions {
+  readonly instance: string
+  readonly broker: Broker
+  readonly codec: RecordCodec
+  readonly topic: string
+  readonly layout: LogLayout
+  readonly store: ReplicaStore
+  /** Segments of a replica that has stored nothing yet. */
+  readonly initialSegments: readonly number[]
+  /** Positions are stored after this many blocks at the latest. Default 64. */
+  readonly saveEveryBlocks?: number
+  /** Positions are stored this long after a block at the latest. Default 200 ms. */
+  readonly saveAfterMs?: number
+  /** First pause after a failure of the replica. Default 50 ms. */
+  readonly retryMs?: number
+  readonly timers?: Timers
+  onWarning?(error: Error): void
+}
+
+interface Waiter {
+  readonly segment: number
+  readonly offset: number
+  readonly resolve: (reached: boolean) => void
+}
+
+/** An applier; only one per replica may run at a time. */
+export function createApplier(options: ApplierOptions): Applier {
+  const { layout, store, topic, instance, onWarning = () => {} } = options
+  const waiters = new Set<Waiter>()
+  let partitions: PartitionApplier[] = []
+  let gate: StatementGate | null = null
+  const of = (segment: number) => partitions[partitionOfSegment(segment, layout.partitions)]
+  const nextOf = (segment: number): number => of(segment)?.nextOf(segment) ?? -1
+
+  function onMoved(): void {
+    for (const waiter of waiters) {
+      if (nextOf(waiter.segment) < waiter.offset) continue
+      waiters.delete(waiter)
+      waiter.resolve(true)
+    }
+  }
+
+  /** What a replica begins with; stored before its first row, so that a restart knows it. */
+  async function firstState(partition: number): Promise<AppliedState> {
+    const segments = options.initialSegments.filter(
+      (s) => partitionOfSegment(s, layout.partitions) === partition,
+    )
+    const next = await firstOffset(options.broker, topic, partition, segments.length === 0)
+    const state = { partition, version: 1, next, segments, joining: [] }
+    await store.saveApplied(topic, state)
+    return state
+  }
+
+  async function open(): Promise<void> {
+    const stored = new Map((await store.loadApplied(topic)).map((state) => [state.partition, state]))
+    const made = createStatementGate(
+      layout.partitions,
+      async (id) => (await store.statementOutcome(topic, id)) !== null,
+    )
+    gate = made
+    const deps = {
+      ...options,
+      gate: made,
+      saveEveryBlocks: options.saveEveryBlocks ?? 64,
+      saveAfterMs: options.saveAfterMs ?? 200,
+      retryMs: options.retryMs ?? 50,
+      onMoved,
+      onWarning,
+    }
+    partitions = await Promise.all(
+      Array.from({ length: layout.partitions }, async (_, partition) => {
+        const state = stored.get(partition) ?? (await firstState(partition))
+        return createPartitionApplier(deps, state)
+      }),
+    )
+  }
+
+  return {
+    async start() {
+      await open()
+      for (const partition of partitions) partition.start()
+      onMoved()
+    },
+    async stop() {
+      gate?.close()
+      await Promise.all(partitions.map((p) => p.stop()))
+    },
+    next: (partition) => partitions[partition]?.next ?? 0,
+    nextOf,
+    segments: () => partitions.flatMap((p) => [...p.segments]).sort((a, b) => a - b),
+    reached(segment, offset, signal) {
+      if (nextOf(segment) >= offset) return Promise.resolve(true)
+      if (signal.aborted) return Promise.resolve(false)
+      return new Promise((resolve) => {
+        const waiter: Waiter = { segment, offset, resolve }
+        waiters.add(waiter)
+        signal.addEventListener(
+          'abort',
+          () => {
+            waiters.delete(waiter)
+            resolve(false)
+          },
+          { once: true },
+        )
+      })
+    },
+    hold: async (segment, from) => of(segment)?.hold(segment, from),
+    release: async (segment) => of(segment)?.release(segment),
+    between: (partition, work) => {
+      const found = partitions[partition]
+      if (found === undefined) throw new RangeError(`The log has no partition ${partition}.`)
+      return found.between(work)
+    },
+    health: () => ({
+      instance,
+      partitions: partitions.map((p, partition) => ({
+        partition,
+        next: p.next,
+        segments: p.segments.size,
+        blockedBy: p.blockedBy,
+      })),
+    }),
+  }
+}
+
+/**
+ * Where a replica that has applied nothing begins: at the end if it has no segments, else at the first block there
+ * ever was. Throws OFFSET_OUT_OF_RANGE if the log has lost that one: the segments must be copied to it.
+ */
+async function firstOffset(
+  broker: Broker,
+  topic: string,
+  partition: number,
+  isEmpty: boolean,
+): Promise<number> {
+  const admin = broker.admin()
+  try {
+    const which = isEmpty ? 'stable' : 'earliest'
+    const [offset = 0] = (await admin.offsets([{ topic, partition }], which)).values()
+    if (isEmpty || offset === 0) return offset
+  } finally {
+    await admin.close()
+  }
+  throw new ForestallError(
+    'OFFSET_OUT_OF_RANGE',
+    `${topic} partition ${partition} no longer begins at its beginning: a new replica cannot be filled from it.`,
+    { cure: 'Add the instance without segments and copy them to it by moves.' },
+  )
+}

@@ -1,0 +1,16 @@
+/** The write log of sharded tables: blocks, the writer, and the applier of each replica. */
+export * from './applier.ts'
+export {
+  blockForAll,
+  createBlockCutter,
+  type InsertHead,
+  insertId,
+  insertOf,
+  type LogLayout,
+  MAX_BLOCK_BYTES,
+  partitionOfSegment,
+  type PlacedBlock,
+} from './blocks.ts'
+export * from './log-writer.ts'
+export * from './replica-store.ts'
+export * from './session-token.ts'
