@@ -44,15 +44,15 @@ export async function readWindows(broker: Broker, codec: RecordCodec, topic: str
 }
 
 /** How two sets of windows differ: empty if they are equal, value for value, and no window came twice. */
-export function differences(ours: Windows, peers: Windows): string[] {
+export function differences(ours: Windows, others: Windows, other = 'peer'): string[] {
   const told = [
     ...ours.repeated.map((line) => `ours twice: ${line}`),
-    ...peers.repeated.map((line) => `peer twice: ${line}`),
+    ...others.repeated.map((line) => `${other} twice: ${line}`),
   ]
   for (const [id, kept] of ours.rows) {
-    const other = peers.rows.get(id)
-    if (other !== kept) told.push(`${id} ours ${kept}, peer ${other ?? 'none'}`)
+    const theirs = others.rows.get(id)
+    if (theirs !== kept) told.push(`${id} ours ${kept}, ${other} ${theirs ?? 'none'}`)
   }
-  for (const [id, kept] of peers.rows) if (!ours.rows.has(id)) told.push(`${id} ours none, peer ${kept}`)
+  for (const [id, kept] of others.rows) if (!ours.rows.has(id)) told.push(`${id} ours none, ${other} ${kept}`)
   return told
 }
