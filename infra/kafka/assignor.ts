@@ -86,11 +86,10 @@ function deal(
 ): Map<string, TopicPartition[]> {
   const holders = ({ topic, partition }: TopicPartition) => claims.get(partitionKey(topic, partition))
   const target = balance(units, takers, (unit, memberId) => unit.some((p) => holders(p)?.has(memberId)))
+  const free = (unit: Unit, memberId: string) =>
+    unit.every((p) => [...(holders(p) ?? [])].every((holder) => holder === memberId))
   return new Map(
-    [...target].map(([memberId, own]) => {
-      const free = (p: TopicPartition) => [...(holders(p) ?? [])].every((holder) => holder === memberId)
-      return [memberId, own.flat().filter(free)]
-    }),
+    [...target].map(([memberId, own]) => [memberId, own.filter((unit) => free(unit, memberId)).flat()]),
   )
 }
 

@@ -132,6 +132,10 @@ export const ERRORS = {
     cause: 'A request to the dashboard came under a host name that is not this machine.',
     cure: 'Open the address printed at the start: http://127.0.0.1 or http://localhost with its port.',
   },
+  STATE_TOO_LARGE: {
+    cause: 'The open windows of a worker have reached maxStateBytes, and reading on would not close any of them soon.',
+    cure: 'Raise maxStateBytes, add workers, or shorten the windows, their grace, or the keys.',
+  },
 } as const
 
 /** A code of the catalogue. */

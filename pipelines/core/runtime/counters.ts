@@ -14,8 +14,19 @@ export interface Counters {
   rounds: number
   recordsOut: number
   commits: number
+  /** Time from the beginning of commits to their answers, ms; tasks work on meanwhile. */
+  commitMs: number
   aborts: number
   assignments: number
+  /** Rebalances in which this worker kept something, and how long no commit could begin, ms: in all, and at most. */
+  rebalances: number
+  rebalanceMs: number
+  longestRebalanceMs: number
+  /** Partitions that are not being read now, because output or state is at its bound; and how often that began. */
+  pausedPartitions: number
+  pauses: number
+  /** Longest time that one batch held up everything else in this process (heartbeats, commits), ms. */
+  longestBatchMs: number
 }
 
 /** All zero. */
@@ -30,6 +41,13 @@ export const createCounters = (): Counters => ({
   rounds: 0,
   recordsOut: 0,
   commits: 0,
+  commitMs: 0,
   aborts: 0,
   assignments: 0,
+  rebalances: 0,
+  rebalanceMs: 0,
+  longestRebalanceMs: 0,
+  pausedPartitions: 0,
+  pauses: 0,
+  longestBatchMs: 0,
 })

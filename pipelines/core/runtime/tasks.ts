@@ -1,9 +1,9 @@
-import type { TopicPartition } from '../ports/index.ts'
+import type { CommittedOffset, TopicPartition } from '../ports/index.ts'
 import { partitionKey } from '../ports/index.ts'
 import { MergeTask } from './merge-task.ts'
 import { RoundTask, type SnapshotSource } from './round-task.ts'
 import { SourceTask } from './source-task.ts'
-import type { Task, TaskContext } from './task.ts'
+import type { Task, TaskContext, TaskStart } from './task.ts'
 import type { Topology } from './topology.ts'
 
 /** Every topic that a topology reads, as named in the topology. */
@@ -52,4 +52,23 @@ export function createTasks(
     if (every) tasks.push(new RoundTask(topology, name, 0, context, snapshots))
   }
   return tasks
+}
+
+/** Restores tasks from what is committed; returns the offset to read from, per `topic:partition`. */
+export async function restoreTasks(
+  tasks: readonly Task[],
+  partitions: readonly CommittedOffset[],
+  earliest: ReadonlyMap<string, number>,
+): Promise<Map<string, number>> {
+  const starts = new Map<string, TaskStart>()
+  for (const committed of partitions) {
+    const key = partitionKey(committed.topic, committed.partition)
+    starts.set(key, { committed, earliest: earliest.get(key) ?? 0 })
+  }
+  const from = new Map<string, number>()
+  for (const task of tasks) {
+    for (const [key, offset] of await task.restore(starts))
+      from.set(key, Math.min(offset, from.get(key) ?? offset))
+  }
+  return from
 }
