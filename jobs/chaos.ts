@@ -1,10 +1,12 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { Command, Option } from 'commander'
+import { Command, InvalidArgumentError, Option } from 'commander'
 import { integerBetween } from './args.ts'
-import { runChaos, wordsOf } from './chaos/run.ts'
-import { type ChaosPlan, longPlan, shortPlan } from './chaos/schedule.ts'
+import { longPlan, shortPlan } from './chaos/plans.ts'
+import { runChaos } from './chaos/run.ts'
+import { type ChaosPlan, killsOf } from './chaos/schedule.ts'
+import { planInWords } from './chaos/words.ts'
 import { type ExitCode, reportError } from './errors-exit.ts'
 import { signalled } from './signals.ts'
 
@@ -12,6 +14,7 @@ interface ChaosArgs {
   readonly short: boolean
   readonly long: boolean
   readonly kills: number
+  readonly brokers: 1 | 3
   readonly seed?: number
   readonly json: boolean
   readonly keep: boolean
@@ -22,11 +25,16 @@ const LARGEST_SEED = 2 ** 32 - 1
 const parseArgs = (args: readonly string[]): ChaosArgs =>
   new Command('npm run chaos --')
     .description(
-      'Kills worker processes, ClickHouse and Kafka under load (kill -9), starts them again, and accounts for every record.',
+      'Kills workers, brokers and ClickHouse under load (kill -9), stops them, fills disks and spoils networks, and accounts for every record.',
     )
-    .addOption(new Option('--short', 'one worker, about a minute (default)').conflicts('long').default(false))
-    .option('--long', 'two workers, 200 kills, and workers that stand still and wake up as zombies', false)
+    .addOption(
+      new Option('--short', 'every kind of fault, about a minute (default)').conflicts('long').default(false),
+    )
+    .option('--long', '200 kills on two workers, with zombies and outages of up to a minute', false)
     .option('--kills <n>', 'kills of a long run', integerBetween(1, 100_000), 200)
+    .addOption(
+      new Option('--brokers <n>', 'Kafka brokers, 1 or 3').default(1).argParser((text) => brokersOf(text)),
+    )
     .option(
       '--seed <n>',
       'of schedule and load (default: drawn, and printed)',
@@ -41,16 +49,24 @@ Exit status: 0 nothing lost, duplicated or wrong; 1 otherwise; 2 bad arguments.
 
 Examples:
   $ npm run chaos -- --short
-  $ npm run chaos -- --long --seed 7`,
+  $ npm run chaos -- --long --brokers 3 --seed 7`,
     )
     .exitOverride()
     .parse([...args], { from: 'user' })
     .opts<ChaosArgs>()
 
+function brokersOf(text: string): 1 | 3 {
+  if (text === '1') return 1
+  if (text === '3') return 3
+  throw new InvalidArgumentError('It must be 1 or 3.')
+}
+
 async function main(): Promise<ExitCode> {
   const args = parseArgs(process.argv.slice(2))
   const seed = args.seed ?? Math.floor(Math.random() * LARGEST_SEED)
-  const plan: ChaosPlan = args.long ? longPlan(seed, args.kills) : shortPlan(seed)
+  const { brokers, kills } = args
+  const plan: ChaosPlan = args.long ? longPlan({ seed, brokers, kills }) : shortPlan({ seed, brokers })
+  const command = `npm run chaos -- ${args.long ? `--long --kills ${kills}` : '--short'} --brokers ${brokers} --seed ${seed}`
   const dataDir = await mkdtemp(join(tmpdir(), 'forestall-chaos-'))
   const signals = signalled()
   const startedMs = performance.now()
@@ -58,17 +74,18 @@ async function main(): Promise<ExitCode> {
     const atS = ((performance.now() - startedMs) / 1000).toFixed(1).padStart(7)
     if (!args.json) process.stderr.write(`${atS} s  ${text}\n`)
   }
-  say(`seed ${seed}: ${plan.faults.length} faults in ${Math.round(plan.loadMs / 1000)} s of load`)
+  const faults = plan.lanes.reduce((sum, lane) => sum + lane.faults.length, 0)
+  say(`seed ${seed}: ${faults} faults, ${killsOf(plan)} of them kills, on ${brokers} broker(s)`)
   let sound = false
   try {
     const partsDir = resolve('.forestall', 'parts')
     const result = await runChaos({ plan, dataDir, partsDir, stopped: signals.stopped, onEvent: say })
     sound = result.sound
-    if (!sound) explain(plan, result.details)
+    if (!sound) explain(plan, command, result.details)
     process.stdout.write(`${JSON.stringify(result)}\n`)
     return sound ? 0 : 1
   } catch (error) {
-    explain(plan, [])
+    explain(plan, command, [])
     throw error
   } finally {
     signals.release()
@@ -77,10 +94,10 @@ async function main(): Promise<ExitCode> {
   }
 }
 
-/** What is needed to run it again. */
-function explain(plan: ChaosPlan, details: readonly string[]): void {
-  const lines = [...details, `seed ${plan.seed}, schedule:`, ...plan.faults.map((f) => `  ${wordsOf(f)}`)]
-  process.stderr.write(`${lines.join('\n')}\n`)
+/** What went wrong, and what is needed to run it again. */
+function explain(plan: ChaosPlan, command: string, details: readonly string[]): void {
+  const schedule = [`schedule of seed ${plan.seed}:`, ...planInWords(plan)]
+  process.stderr.write(`${[...schedule, ...details, `again: ${command}`].join('\n')}\n`)
 }
 
 try {

@@ -1,18 +1,19 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { createCodec } from '#core/codec'
-import { createPause, ForestallError, systemClock, systemTimers } from '#core/ports'
+import { ForestallError, systemClock, systemTimers } from '#core/ports'
 import { createWarehouse } from '#infra/clickhouse'
 import { createBroker } from '#infra/kafka'
-import { startStack, type Stack } from '#infra/local'
 import { createRegistryClient } from '#infra/registry'
 import { databaseOf } from '../connect.ts'
-import { audit, type AuditReport } from '../demo/accounting.ts'
 import { runLoad } from '../demo/run-load.ts'
-import { checkDownstream, type DownstreamCheck } from './decisions.ts'
+import type { DemoNetwork } from '../demo/scenario.ts'
 import { untilFlushed } from './flushed.ts'
+import { type HarmCounts, inflict } from './inflict.ts'
 import { writeDemoNetwork } from './network.ts'
-import type { ChaosPlan, Fault, FaultKind } from './schedule.ts'
+import type { ChaosPlan } from './schedule.ts'
+import { startTestbed, type Testbed } from './testbed.ts'
+import { judge, type Verdict } from './verdict.ts'
 import { startWorkerProcess, type WorkerProcess } from './worker-process.ts'
 
 /** Settings of a run. */
@@ -28,23 +29,16 @@ export interface ChaosOptions {
 }
 
 /** What a run found: the last line that `npm run chaos` prints. */
-export interface ChaosResult {
+export interface ChaosResult extends Verdict {
   readonly case: 'chaos'
   readonly seed: number
-  readonly kills: Readonly<Record<FaultKind, number>>
+  readonly brokers: number
+  /** Processes killed (`kill -9`). */
+  readonly kills: number
+  /** How often each harm was done. */
+  readonly harms: HarmCounts
   /** Worker processes that ended by themselves, because parts they need were gone for too long. */
   readonly exits: number
-  readonly records: number
-  readonly unknown: number
-  readonly windows: number
-  readonly late: number
-  readonly deadLetters: number
-  readonly forecasts: number
-  readonly decisions: number
-  readonly lost: number
-  readonly duplicated: number
-  readonly wrong: number
-  readonly details: readonly string[]
   readonly elapsedS: number
   readonly sound: boolean
 }
@@ -58,36 +52,68 @@ const FLUSH_LIMIT_MS = 180_000
 
 /** Runs a plan on a stack of its own, and accounts for every record. */
 export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
-  const { plan, dataDir, partsDir, onEvent } = options
+  const { plan, dataDir, onEvent } = options
   const startedMs = performance.now()
-  const prefix = `chaos-${plan.seed}.`
-  const logs = join(dataDir, 'logs')
-  mkdirSync(logs, { recursive: true })
-  const networkFile = join(dataDir, 'network.json')
-  const network = await writeDemoNetwork(networkFile)
+  mkdirSync(join(dataDir, 'logs'), { recursive: true })
   const died = Promise.withResolvers<never>()
   died.promise.catch(() => undefined)
-  const stack = await startStack({
-    dataDir,
-    partsDir,
+  const testbed = await startTestbed({
+    ...options,
     onPartDied: ({ part, how, logFile = '' }) =>
       died.reject(new ForestallError('STACK_FAILED', `${part} ended by itself: ${how}; see ${logFile}`)),
   })
-  const environment = {
-    KAFKA_BROKERS: stack.kafkaBrokers.join(','),
-    CLICKHOUSE_URL: stack.clickhouseUrl,
-    SCHEMA_REGISTRY_URL: stack.registryUrl,
+  onEvent('stack runs')
+  const networkFile = join(dataDir, 'network.json')
+  const network = await writeDemoNetwork(networkFile)
+  const workers = startWorkers(options, testbed, networkFile)
+  try {
+    const found = await runUnderLoad(options, testbed, workers, network, died.promise)
+    const { lost, duplicated, wrong, unknown, details } = found
+    return {
+      case: 'chaos',
+      seed: plan.seed,
+      brokers: plan.brokers,
+      ...found,
+      exits: workers.reduce((sum, worker) => sum + worker.exits, 0),
+      elapsedS: Math.round((performance.now() - startedMs) / 100) / 10,
+      sound: lost + duplicated + wrong + unknown + details.length === 0,
+    }
+  } finally {
+    await Promise.all(workers.map((worker) => worker.stop()))
+    await testbed.stop()
   }
-  const workers = plan.slots.map((slot) =>
+}
+
+const prefixOf = ({ seed }: ChaosPlan): string => `chaos-${seed}.`
+
+function startWorkers(
+  { plan, dataDir }: ChaosOptions,
+  testbed: Testbed,
+  networkFile: string,
+): WorkerProcess[] {
+  return plan.slots.map((slot) =>
     startWorkerProcess({
       slot,
-      prefix,
+      prefix: prefixOf(plan),
       networkFile,
       windowMs: WINDOW_MS,
-      environment,
-      logFile: join(logs, `worker-${slot}.log`),
+      environment: testbed.environmentOf(slot),
+      logFile: join(dataDir, 'logs', `worker-${slot}.log`),
     }),
   )
+}
+
+type Found = Verdict & Pick<ChaosResult, 'kills' | 'harms'>
+
+async function runUnderLoad(
+  { plan, onEvent, stopped }: ChaosOptions,
+  testbed: Testbed,
+  workers: readonly WorkerProcess[],
+  network: DemoNetwork,
+  died: Promise<never>,
+): Promise<Found> {
+  const { stack } = testbed
+  const prefix = prefixOf(plan)
   const broker = createBroker({
     ...stack.connections.kafka,
     clientId: 'forestall-chaos',
@@ -96,8 +122,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
   const codec = createCodec(createRegistryClient(stack.connections.registry))
   const warehouse = createWarehouse({ database: databaseOf(prefix), ...stack.connections.clickhouse })
   try {
-    onEvent('stack runs')
-    await within(allReady(workers), START_LIMIT_MS, 'a worker does not start', died.promise)
+    await within(allReady(workers), START_LIMIT_MS, 'a worker does not start', died)
     onEvent('workers stream')
     const load = await runLoad({
       broker,
@@ -110,24 +135,26 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
       recordsPerSecond: RECORDS_PER_SECOND,
       onError: (error) => onEvent(`load: ${error.message}`),
     })
-    const kills = await Promise.race([inflict(options, stack, workers), died.promise])
+    const harms = await Promise.race([inflict(plan, { testbed, workers, prefix, onEvent }, stopped), died])
     onEvent('schedule over')
-    await within(allReady(workers), START_LIMIT_MS, 'a worker does not come back', died.promise)
-    const { truth } = await load.stop()
-    onEvent(`load over: ${truth.flows.records + truth.probes.records} records`)
+    await within(allReady(workers), START_LIMIT_MS, 'a worker does not come back', died)
+    const { truth: acknowledged } = await load.stop()
+    onEvent('load over')
     const missing = await untilFlushed(broker, warehouse, prefix, FLUSH_LIMIT_MS)
     onEvent(missing ?? 'everything is flushed')
-    const report = await audit({ broker, codec, topicPrefix: prefix, warehouse, truth })
-    const downstream = await checkDownstream(broker, codec, prefix)
-    const exits = workers.reduce((sum, worker) => sum + worker.exits, 0)
-    return resultOf(plan, kills, exits, report, downstream, missing, performance.now() - startedMs)
+    const bootstrapBrokers = stack.kafkaBrokers
+    const options = { bootstrapBrokers, broker, codec, warehouse, prefix, windowMs: WINDOW_MS, acknowledged }
+    const verdict = await judge(options)
+    const kills = killsIn(harms)
+    return { kills, harms, ...verdict, details: [...(missing === null ? [] : [missing]), ...verdict.details] }
   } finally {
-    await Promise.all(workers.map((worker) => worker.stop()))
     await broker.close()
     await warehouse.close()
-    await stack.stop()
   }
 }
+
+const killsIn = (harms: HarmCounts): number =>
+  Object.entries(harms).reduce((sum, [name, count]) => sum + (name.startsWith('kill ') ? count : 0), 0)
 
 const allReady = (workers: readonly WorkerProcess[]) => Promise.all(workers.map((worker) => worker.ready()))
 
@@ -145,92 +172,5 @@ async function within(
     await Promise.race([work, expired.promise, died])
   } finally {
     timer.cancel()
-  }
-}
-
-/** Carries the schedule out. Faults of one part follow one another, those of different parts may overlap. */
-async function inflict(
-  { plan, onEvent, stopped }: ChaosOptions,
-  stack: Stack,
-  workers: readonly WorkerProcess[],
-): Promise<Record<FaultKind, number>> {
-  const kills = { worker: 0, clickhouse: 0, kafka: 0, freeze: 0 }
-  const busy = new Map<string, Promise<void>>()
-  const startMs = performance.now()
-  const pause = createPause(systemTimers)
-  let over = false
-  const end = async (): Promise<void> => {
-    await stopped
-    over = true
-    pause.end()
-  }
-  if (stopped !== undefined) void end()
-  for (const fault of plan.faults) {
-    await pause.wait(Math.max(0, startMs + fault.atMs - performance.now()))
-    if (over) break
-    onEvent(wordsOf(fault))
-    kills[fault.kind]++
-    const target = `${fault.kind === 'freeze' ? 'worker' : fault.kind} ${fault.slot}`
-    const before = busy.get(target) ?? Promise.resolve()
-    busy.set(
-      target,
-      before.then(() => doFault(fault, stack, workers)),
-    )
-  }
-  await Promise.all(busy.values())
-  await pause.wait(Math.max(0, startMs + plan.loadMs - performance.now()))
-  return kills
-}
-
-/** A fault in words. */
-export const wordsOf = ({ atMs, kind, slot, downMs }: Fault): string =>
-  `${(atMs / 1000).toFixed(1)} s: ${kind === 'freeze' ? 'stop' : 'kill -9'} ${kind === 'freeze' ? 'worker' : kind}${slot === '' ? '' : ` ${slot}`}, back after ${downMs} ms`
-
-/** Does one fault, and puts it right again. */
-async function doFault(
-  { kind, slot, downMs }: Fault,
-  stack: Stack,
-  workers: readonly WorkerProcess[],
-): Promise<void> {
-  if (kind === 'kafka' || kind === 'clickhouse') {
-    const part = stack.parts[kind]
-    await part?.kill9()
-    await createPause(systemTimers).wait(downMs)
-    await part?.start()
-    return
-  }
-  const worker = workers.find((w) => w.slot === slot)
-  await (kind === 'freeze' ? worker?.freeze(downMs) : worker?.kill(downMs))
-}
-
-function resultOf(
-  { seed }: ChaosPlan,
-  kills: Record<FaultKind, number>,
-  exits: number,
-  report: AuditReport,
-  downstream: DownstreamCheck,
-  missing: string | null,
-  elapsedMs: number,
-): ChaosResult {
-  const duplicated = report.duplicated + downstream.duplicated
-  const wrong = report.wrong + downstream.wrong
-  return {
-    case: 'chaos',
-    seed,
-    kills,
-    exits,
-    records: report.records,
-    unknown: report.unknown,
-    windows: report.windows,
-    late: report.late,
-    deadLetters: Object.values(report.deadLetters).reduce((sum, n) => sum + n, 0),
-    forecasts: downstream.forecasts,
-    decisions: downstream.decisions,
-    lost: report.lost,
-    duplicated,
-    wrong,
-    details: [...(missing === null ? [] : [missing]), ...report.details, ...downstream.details],
-    elapsedS: Math.round(elapsedMs / 100) / 10,
-    sound: report.sound && downstream.duplicated + downstream.wrong === 0 && missing === null,
   }
 }

@@ -22,10 +22,10 @@ export interface WorkerProcess {
   readonly exits: number
   /** Resolves when it streams: at once if it does, else when its next process does. */
   ready(): Promise<void>
-  /** `kill -9`; it starts again after `downMs`. */
-  kill(downMs: number): Promise<void>
-  /** Stands still for `forMs`. */
-  freeze(forMs: number): Promise<void>
+  /** `kill -9`; it stays down until what is returned is called. */
+  kill(): Promise<() => void>
+  /** Stands still (SIGSTOP) until what is returned is called. */
+  freeze(): () => void
   /** Ends it for good. */
   stop(): Promise<void>
   /** The last lines it wrote. */
@@ -47,10 +47,10 @@ export function startWorkerProcess(options: WorkerProcessOptions): WorkerProcess
   const tail: string[] = []
   let exits = 0
   let stopped = false
-  let downMs = RESTART_MS
+  /** Killed, and not to be started again yet. */
+  let down = false
   let child: ChildProcess
   let streaming = false
-  let killing = false
 
   function note(line: string): void {
     log.write(`${line}\n`)
@@ -60,28 +60,29 @@ export function startWorkerProcess(options: WorkerProcessOptions): WorkerProcess
 
   function launch(): void {
     const args = ['stream', 'traffic-routing', '--topology', 'all', '--slot', slot, '--prefix', prefix]
-    child = spawn(
+    const started = spawn(
       process.execPath,
       [ENTRY, ...args, '--network', networkFile, '--window', `${windowMs}ms`, '--verbose'],
       { env: { ...process.env, ...environment }, stdio: ['ignore', 'ignore', 'pipe'] },
     )
-    const reader = createInterface({ input: child.stderr as NodeJS.ReadableStream })
+    child = started
+    const reader = createInterface({ input: started.stderr })
     reader.on('line', (line) => {
       note(line)
-      if (line.startsWith('streaming ')) streaming = true
+      if (line.startsWith('streaming ') && child === started && !isOver()) streaming = true
     })
-    child.once('exit', (code, signal) => void ended(signal ?? `exit code ${code}`))
+    started.once('exit', (code, signal) => void ended(started, signal ?? `exit code ${code}`))
   }
 
-  async function ended(how: string): Promise<void> {
+  async function ended(it: ChildProcess, how: string): Promise<void> {
     note(`-- ended: ${how}`)
     if (stopped) return
-    if (!killing) exits++
-    killing = false
     streaming = false
-    await delay(downMs)
-    downMs = RESTART_MS
-    if (!stopped) launch()
+    if (down) return
+    exits++
+    await delay(RESTART_MS)
+    // It may have been killed since, which changes nothing but who starts it again.
+    if (!stopped && !down && child === it) launch()
   }
 
   const isOver = () => child.exitCode !== null || child.signalCode !== null
@@ -96,19 +97,22 @@ export function startWorkerProcess(options: WorkerProcessOptions): WorkerProcess
       const settled = () => streaming || stopped
       while (!settled()) await delay(LOOK_MS)
     },
-    async kill(forMs) {
-      if (isOver()) return
-      killing = true
-      downMs = forMs
-      const gone = once(child, 'exit')
-      child.kill('SIGKILL')
-      await gone
+    async kill() {
+      down = true
+      if (!isOver()) {
+        const gone = once(child, 'exit')
+        child.kill('SIGKILL')
+        await gone
+      }
+      return () => {
+        if (down && !stopped) launch()
+        down = false
+      }
     },
-    async freeze(forMs) {
+    freeze() {
       const frozen = child
       frozen.kill('SIGSTOP')
-      await delay(forMs)
-      frozen.kill('SIGCONT')
+      return () => void frozen.kill('SIGCONT')
     },
     async stop() {
       if (stopped) return
