@@ -1,3 +1,4 @@
+import { AggregatePlan } from './aggregate-columns.ts'
 import { ByteReader } from '../math/index.ts'
 import type { OffsetToCommit, RecordCursor, TopicPartition } from '../ports/index.ts'
 import { partitionKey } from '../ports/index.ts'
@@ -45,7 +46,7 @@ export class MergeTask implements Task {
     const { advanceMs } = spec
     this.#store = new WindowStore(
       { sizeMs: advanceMs, advanceMs, graceMs: 0 },
-      Object.values(spec.aggregates),
+      new AggregatePlan(Object.values(spec.aggregates)),
     )
     this.#source = topology.sources[spec.from] as SourceSpec
     const writer = {

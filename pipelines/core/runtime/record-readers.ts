@@ -45,6 +45,9 @@ function reader<Decoded extends object>(
 ): RecordReader<Decoded> {
   /** null: the registry has no such schema; text: why it cannot be read as this record. */
   const decoders = new Map<number, Decode<Decoded> | string | null>()
+  /** Records of one schema come one after another: the last one is kept at hand. */
+  let lastId = -1
+  let lastDecode: Decode<Decoded> | undefined
   const decoderOf = async (id: number): Promise<Decode<Decoded> | string | null> => {
     try {
       return compile(await codec.writerSchema(id))
@@ -57,7 +60,7 @@ function reader<Decoded extends object>(
   return {
     missingSchema(buffer, start, length) {
       const id = wireSchemaId(buffer, start, start + length)
-      return id < 0 || decoders.has(id) ? -1 : id
+      return id === lastId || id < 0 || decoders.has(id) ? -1 : id
     },
     async load(id) {
       decoders.set(id, await decoderOf(id))
@@ -65,11 +68,16 @@ function reader<Decoded extends object>(
     read(buffer, start, length) {
       const id = wireSchemaId(buffer, start, start + length)
       if (id < 0) return 'no Confluent wire header (magic byte 0 and a schema id)'
-      const decode = decoders.get(id)
-      if (decode === null || decode === undefined) return `schema ${id} is not in the registry`
-      if (typeof decode === 'string') return decode
+      if (id !== lastId || lastDecode === undefined) {
+        const decode = decoders.get(id)
+        if (decode === null || decode === undefined) return `schema ${id} is not in the registry`
+        if (typeof decode === 'string') return decode
+        lastId = id
+        lastDecode = decode
+      }
       return (
-        decode(buffer, start + WIRE_HEADER_BYTES, start + length) ?? `the bytes do not follow schema ${id}`
+        lastDecode(buffer, start + WIRE_HEADER_BYTES, start + length) ??
+        `the bytes do not follow schema ${id}`
       )
     },
   }

@@ -40,6 +40,8 @@ export class SourceTask implements Task {
   #lostBeforeMs = Number.NEGATIVE_INFINITY
   #gap = false
   #progressed = false
+  /** The smallest event time that closes a window. */
+  #closesNextAtMs = Number.NEGATIVE_INFINITY
   #urgent = false
   #idle = false
   /** An earlier run may have said that this source is idle: what comes first takes that back. */
@@ -118,6 +120,7 @@ export class SourceTask implements Task {
       await this.#reader.load(missing)
       missing = this.#run(cursor, true)
     }
+    for (const sink of this.#sinks) sink.store.flush()
     this.#position = Math.max(this.#position, cursor.nextOffset)
     this.#dirty = true
     this.#closeWindows()
@@ -156,16 +159,27 @@ export class SourceTask implements Task {
       this.#gap = false
       this.#lose(timeMs)
     }
-    if (timeMs > this.#eventTimeMs) {
-      this.#eventTimeMs = timeMs
-      this.#progressed = true
-    }
+    if (timeMs > this.#eventTimeMs) this.#passTo(timeMs)
     let taken = false
     for (const sink of this.#sinks) taken = sink.add(timeMs, row, cursor.offset, this.#eventTimeMs) || taken
     if (taken || this.#sinks.length === 0) {
       this.#account.accepted++
       this.#context.counters.accepted++
     } else this.#late(cursor)
+  }
+
+  /** Time moves on. A window closes before the record that closes it is taken in, wherever batches begin and end. */
+  #passTo(timeMs: number): void {
+    this.#eventTimeMs = timeMs
+    this.#progressed = true
+    if (timeMs < this.#closesNextAtMs) return
+    for (const sink of this.#sinks) if (sink.pass(timeMs)) this.#urgent = true
+    this.#findNextClose()
+  }
+
+  #findNextClose(): void {
+    this.#closesNextAtMs = Number.POSITIVE_INFINITY
+    for (const sink of this.#sinks) this.#closesNextAtMs = Math.min(this.#closesNextAtMs, sink.closesNextAtMs)
   }
 
   #replay(cursor: RecordCursor): void {
@@ -212,10 +226,12 @@ export class SourceTask implements Task {
 
   #point(cursor: RecordCursor, columns: ColumnReader): Row {
     const row = this.#row
-    row.buffer = cursor.buffer
-    row.numbers = columns.numbers
-    row.starts = columns.starts
-    row.ends = columns.ends
+    if (row.buffer !== cursor.buffer) row.buffer = cursor.buffer
+    if (row.numbers !== columns.numbers) {
+      row.numbers = columns.numbers
+      row.starts = columns.starts
+      row.ends = columns.ends
+    }
     return row
   }
 
@@ -258,6 +274,7 @@ export class SourceTask implements Task {
     this.#idle = false
     this.#announced = true
     for (const sink of this.#sinks) if (sink.advance(this.#eventTimeMs, false, woke)) this.#urgent = true
+    this.#findNextClose()
   }
 
   tick(nowMs: number, blindMs: number): void {

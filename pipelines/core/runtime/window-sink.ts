@@ -1,4 +1,5 @@
 import { Buffer } from 'node:buffer'
+import { AggregatePlan } from './aggregate-columns.ts'
 import { ByteWriter } from '../math/index.ts'
 import { ClosedWindow } from './closed-window.ts'
 import { markHeaders } from './marks.ts'
@@ -32,14 +33,17 @@ export class WindowSink {
     this.#keySlot = keySlot
     this.#context = context
     this.#emitter = emitter
-    this.store = new WindowStore(spec, Object.values(spec.aggregates))
+    this.store = new WindowStore(spec, new AggregatePlan(Object.values(spec.aggregates)))
   }
 
-  /** Takes a record into its windows that are still open; false if all of them have closed. */
+  /** Takes a record into its windows that are still open; false if all of them have closed. It counts after a flush of the store. */
   add(timeMs: number, row: Row, offset: number, watermarkMs: number): boolean {
-    if (this.store.lastEndMs(timeMs) + this.#spec.graceMs <= watermarkMs) return false
-    this.store.add(timeMs, row, this.#keySlot, offset)
-    return true
+    return this.store.add(timeMs, row, this.#keySlot, offset, watermarkMs)
+  }
+
+  /** The smallest watermark (ms) that closes a further window; -Infinity before the first record. */
+  get closesNextAtMs(): number {
+    return this.#closedThroughMs + this.#spec.advanceMs + this.#spec.graceMs
   }
 
   /** What a restart knows: everything that `watermarkMs` closes has been emitted. */
@@ -55,6 +59,11 @@ export class WindowSink {
   /** True if a window that begins before `beforeMs` (event time) has not been emitted yet. */
   opensBefore(beforeMs: number): boolean {
     return Number.isFinite(beforeMs) && this.#closedThroughMs < beforeMs + this.#spec.sizeMs - 1
+  }
+
+  /** Emits what the watermark closes in the middle of a batch; true if anything was emitted. */
+  pass(watermarkMs: number): boolean {
+    return this.store.size > 0 && this.advance(watermarkMs, false, false)
   }
 
   /** Emits what the watermark closes and tells the progress; true if anything was emitted. */

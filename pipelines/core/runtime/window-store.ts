@@ -1,7 +1,9 @@
-import { type AggregateColumn, type AggregateSpec, createColumn } from './aggregates.ts'
+import { type AggregateColumn, type AggregatePlan } from './aggregate-columns.ts'
+import type { Cells } from './cells.ts'
 import { ByteReader, ByteWriter } from '../math/index.ts'
 import { KeyTable } from './key-table.ts'
 import { END_OF_INPUT_MS } from './marks.ts'
+import { compileInputs, RecordRun, RUN_RECORDS, type TakeInputs } from './record-run.ts'
 import type { Row } from './row.ts'
 
 /** Length, step and lateness of an event-time window, all in ms; windows start at multiples of `advanceMs`. */
@@ -16,22 +18,42 @@ export interface WindowShape {
 /** The columns of one stretch of event time: a window, or the part that overlapping windows share. */
 export class Pane {
   readonly startMs: number
+  /** First event time (ms) that no longer belongs to it. */
+  readonly endMs: number
+  /** The watermark (ms) that closes the last of its windows. */
+  readonly closesAtMs: number
   readonly keys = new KeyTable()
-  readonly columns: AggregateColumn[]
+  readonly columns: readonly AggregateColumn[]
+  readonly #cells: Cells
+  /** Records that have been read but not yet added. */
+  run: RecordRun | undefined
   /** Smallest input offset that contributes: where a replay must begin while this pane is open. */
   firstOffset = Number.POSITIVE_INFINITY
   incomplete = false
 
-  constructor(startMs: number, specs: readonly AggregateSpec[]) {
+  constructor(startMs: number, endMs: number, closesAtMs: number, plan: AggregatePlan) {
     this.startMs = startMs
-    this.columns = specs.map(createColumn)
+    this.endMs = endMs
+    this.closesAtMs = closesAtMs
+    const { cells, columns } = plan.createColumns()
+    this.#cells = cells
+    this.columns = columns
   }
 
   /** Bytes held. */
   get bytes(): number {
-    let total = this.keys.bytes
+    let total = this.keys.bytes + this.#cells.bytes
     for (const column of this.columns) total += column.bytes
     return total
+  }
+
+  /** Adds the records of its run, and empties it. */
+  take(run: RecordRun): void {
+    const { count, slots, inputs } = run
+    this.keys.slots(run.buffer, run.starts, run.ends, count, slots, run.places)
+    this.#cells.reach(this.keys.size - 1)
+    for (const column of this.columns) column.addRun(slots, inputs, count)
+    run.count = 0
   }
 }
 
@@ -43,14 +65,22 @@ const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b))
  */
 export class WindowStore {
   readonly shape: WindowShape
-  readonly #specs: readonly AggregateSpec[]
+  readonly #plan: AggregatePlan
+  readonly #takeInputs: TakeInputs
   readonly #paneMs: number
   readonly #panes = new Map<number, Pane>()
+  /** The pane of the last record, and the one before: out of order, records alternate between two. */
   #last: Pane | undefined
+  #before: Pane | undefined
+  /** Panes with a run. */
+  readonly #filling: Pane[] = []
+  readonly #freeRuns: RecordRun[] = []
+  #runBytes = 0
 
-  constructor(shape: WindowShape, specs: readonly AggregateSpec[]) {
+  constructor(shape: WindowShape, plan: AggregatePlan) {
     this.shape = shape
-    this.#specs = specs
+    this.#plan = plan
+    this.#takeInputs = compileInputs(plan.inputs)
     this.#paneMs = gcd(shape.sizeMs, shape.advanceMs)
   }
 
@@ -73,30 +103,81 @@ export class WindowStore {
 
   /** Bytes held by all open panes. */
   get bytes(): number {
-    let total = 0
+    let total = this.#runBytes
     for (const pane of this.#panes.values()) total += pane.bytes
     return total
   }
 
+  /** The pane of an event time, made if need be; undefined if `watermarkMs` has closed all of its windows. */
+  #open(eventTimeMs: number, watermarkMs: number): Pane | undefined {
+    let pane = this.#last
+    if (pane === undefined || eventTimeMs < pane.startMs || eventTimeMs >= pane.endMs) {
+      pane = this.#before
+      if (pane === undefined || eventTimeMs < pane.startMs || eventTimeMs >= pane.endMs) {
+        if (this.lastEndMs(eventTimeMs) + this.shape.graceMs <= watermarkMs) return undefined
+        pane = this.#pane(eventTimeMs)
+      }
+      this.#before = this.#last
+      this.#last = pane
+    }
+    return pane.closesAtMs <= watermarkMs ? undefined : pane
+  }
+
   #pane(eventTimeMs: number): Pane {
     const startMs = Math.floor(eventTimeMs / this.#paneMs) * this.#paneMs
-    if (this.#last !== undefined && this.#last.startMs === startMs) return this.#last
     let pane = this.#panes.get(startMs)
     if (pane === undefined) {
-      pane = new Pane(startMs, this.#specs)
+      const closesAtMs = this.lastEndMs(startMs) + this.shape.graceMs
+      pane = new Pane(startMs, startMs + this.#paneMs, closesAtMs, this.#plan)
       this.#panes.set(startMs, pane)
     }
-    this.#last = pane
     return pane
   }
 
-  /** Adds a record; its key is the string field in `keySlot`. */
-  add(eventTimeMs: number, row: Row, keySlot: number, offset: number): void {
-    const pane = this.#pane(eventTimeMs)
+  /**
+   * Takes a record into its windows that are still open; false if `watermarkMs` has closed all of them. Its key is
+   * the string field in `keySlot`. It counts once `flush` has been called: before its buffer is used again.
+   */
+  add(eventTimeMs: number, row: Row, keySlot: number, offset: number, watermarkMs: number): boolean {
+    const pane = this.#open(eventTimeMs, watermarkMs)
+    if (pane === undefined) return false
     if (offset < pane.firstOffset) pane.firstOffset = offset
-    const slot = pane.keys.slot(row.buffer, row.starts[keySlot] as number, row.ends[keySlot] as number)
-    const columns = pane.columns
-    for (let i = 0; i < columns.length; i++) (columns[i] as AggregateColumn).add(slot, row)
+    let run = pane.run
+    if (run === undefined || run.count === RUN_RECORDS || run.buffer !== row.buffer)
+      run = this.#nextRun(pane, row.buffer)
+    const at = run.count++
+    run.starts[at] = row.starts[keySlot] as number
+    run.ends[at] = row.ends[keySlot] as number
+    this.#takeInputs(row, run.inputs, at)
+    return true
+  }
+
+  #nextRun(pane: Pane, buffer: Buffer): RecordRun {
+    let { run } = pane
+    if (run === undefined) {
+      run = this.#freeRuns.pop() ?? this.#newRun()
+      pane.run = run
+      this.#filling.push(pane)
+    } else pane.take(run)
+    run.buffer = buffer
+    return run
+  }
+
+  #newRun(): RecordRun {
+    const run = new RecordRun(this.#plan.inputs.length)
+    this.#runBytes += run.bytes
+    return run
+  }
+
+  /** Adds what the runs hold to the aggregates. */
+  flush(): void {
+    for (const pane of this.#filling) {
+      const run = pane.run as RecordRun
+      pane.take(run)
+      pane.run = undefined
+      this.#freeRuns.push(run)
+    }
+    this.#filling.length = 0
   }
 
   /** Merges a block of encoded entries (see `encodeEntry`) into the pane that starts at `startMs`. */
@@ -121,12 +202,14 @@ export class WindowStore {
     closed: (pane: Pane, startMs: number, endMs: number) => void,
   ): void {
     if (this.#panes.size === 0) return
+    this.flush()
     const { sizeMs } = this.shape
     for (const endMs of this.#ends(closedThroughMs, throughMs)) {
       closed(this.#merged(endMs - sizeMs, endMs), endMs - sizeMs, endMs)
     }
     for (const [startMs] of this.#panes) if (this.lastEndMs(startMs) <= throughMs) this.#panes.delete(startMs)
     this.#last = undefined
+    this.#before = undefined
   }
 
   #ends(closedThroughMs: number, throughMs: number): number[] {
@@ -144,7 +227,7 @@ export class WindowStore {
     const parts = [...this.#panes.values()].filter((p) => p.startMs >= startMs && p.startMs < endMs)
     const [only] = parts
     if (parts.length === 1 && only !== undefined) return only
-    const merged = new Pane(startMs, this.#specs)
+    const merged = new Pane(startMs, endMs, endMs, this.#plan)
     const writer = new ByteWriter()
     for (const part of parts.sort((a, b) => a.startMs - b.startMs)) {
       merged.incomplete ||= part.incomplete

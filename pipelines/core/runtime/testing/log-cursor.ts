@@ -9,13 +9,13 @@ export interface LogRecord {
   readonly headers: readonly Header[]
 }
 
-/** Walks records of an array as if they were a fetched batch. */
+/** Walks records of an array as if they were a fetched batch: all of them lie in one buffer. */
 export class LogCursor implements RecordCursor {
   readonly topic: string
   readonly partition: number
   readonly nextOffset: number
   readonly recordCount: number
-  buffer: Buffer = Buffer.alloc(0)
+  readonly buffer: Buffer
   offset: number
   timestampMs = 0
   keyStart = 0
@@ -25,6 +25,9 @@ export class LogCursor implements RecordCursor {
   headersStart = 0
   recordEnd = 0
   readonly #log: readonly LogRecord[]
+  readonly #headers: readonly Buffer[]
+  readonly #from: number
+  #position = 0
 
   /** The records [from, to) of a log. */
   constructor(topic: string, partition: number, log: readonly LogRecord[], from: number, to: number) {
@@ -34,21 +37,26 @@ export class LogCursor implements RecordCursor {
     this.offset = from - 1
     this.nextOffset = to
     this.recordCount = to - from
+    const records = log.slice(from, to)
+    this.#headers = records.map(({ headers }) => encodeHeaders(headers))
+    this.buffer = Buffer.concat(
+      records.flatMap(({ key, value }, i) => [key ?? NONE, value ?? NONE, this.#headers[i] ?? NONE]),
+    )
+    this.#from = from
   }
 
   next(): boolean {
     if (this.offset + 1 >= this.nextOffset) return false
     this.offset++
     const record = this.#log[this.offset] as LogRecord
-    const headers = encodeHeaders(record.headers)
-    this.buffer = Buffer.concat([record.key ?? NONE, record.value ?? NONE, headers])
     this.timestampMs = record.timestampMs
-    this.keyStart = 0
+    this.keyStart = this.#position
     this.keyLength = record.key?.length ?? -1
-    this.valueStart = Math.max(0, this.keyLength)
+    this.valueStart = this.keyStart + Math.max(0, this.keyLength)
     this.valueLength = record.value?.length ?? -1
     this.headersStart = this.valueStart + Math.max(0, this.valueLength)
-    this.recordEnd = this.buffer.length
+    this.recordEnd = this.headersStart + (this.#headers[this.offset - this.#from]?.length ?? 0)
+    this.#position = this.recordEnd
     return true
   }
 }
