@@ -138,6 +138,20 @@ export class SeriesForecaster {
     if (this.#finite >= FIRST_FIT && name !== '' && name !== this.#model.name) this.#fit()
   }
 
+  /**
+   * Changes every value of the history (not gaps; `endMs` of its window) and fits again: when what was taken out of the values
+   * before they came here is judged anew.
+   */
+  rewrite(change: (value: number, endMs: number) => number): void {
+    const values = this.#history.values()
+    this.#history.clear()
+    values.forEach((value, i) => {
+      const endMs = (this.#index - values.length + 1 + i) * this.options.stepMs
+      this.#history.push(Number.isNaN(value) ? value : change(value, endMs))
+    })
+    if (this.#finite > 0) this.#fit()
+  }
+
   /** Name of the adopted model; '' if each fit chooses. */
   get adopted(): string {
     return this.#adopted

@@ -1,0 +1,6 @@
+export * from './features.ts'
+export * from './live-bank.ts'
+export * from './live-forecaster.ts'
+export * from './select.ts'
+export * from './series-model.ts'
+export * from './similar.ts'

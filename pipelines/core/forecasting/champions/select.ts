@@ -1,0 +1,202 @@
+import { LEVELS } from '#core/math'
+import {
+  addEffects,
+  type EventEffects,
+  eventsKnownAt,
+  type KnownEvent,
+  learnEffects,
+  removeEffects,
+} from '../events/index.ts'
+import type { ForecasterOptions } from '../forecaster-options.ts'
+import { scoreSheet, type Scores } from '../scoring/index.ts'
+import { SeriesForecaster } from '../series-forecaster.ts'
+import { seasonalProfile, logged, seriesFeatures, stepSpread } from './features.ts'
+
+/** A series whose champion is to be chosen. */
+export interface SelectionInput {
+  readonly entity: string
+  /** Oldest first, NaN = gap. */
+  readonly values: Float64Array
+  /** End of the last window, ms. */
+  readonly lastMs: number
+  /** As the live forecaster has them. */
+  readonly options: ForecasterOptions
+  readonly events: readonly KnownEvent[]
+  /** Name of the champion that stands; undefined: none. */
+  readonly standing?: string
+  /** Share by which a new champion must be better out of sample than the one that stands. Default 0.05. */
+  readonly margin?: number
+}
+
+/** A model that was compared. */
+export interface Compared {
+  readonly model: string
+  /** Out of sample; null if the series never changes. */
+  readonly mase: number | null
+}
+
+/** The champion, and what chose it. */
+export interface Selection {
+  readonly model: string
+  /** Learnt from the whole history. */
+  readonly effects: EventEffects
+  readonly features: Float64Array
+  readonly profile: Float64Array
+  readonly spread: number
+  /** Finite values of the history. */
+  readonly points: number
+  readonly evidence: {
+    readonly fromMs: number
+    readonly toMs: number
+    readonly origins: number
+    readonly scores: Scores
+    readonly seasonalNaiveMase: number | null
+    /** Best first. */
+    readonly candidates: readonly Compared[]
+    readonly previous: string
+    readonly previousMase: number | null
+    readonly margin: number
+  }
+}
+
+/** The last share of a history is kept from every choice and fit: it is what the evidence is of. */
+const HELD_OUT = 0.2
+const MOST_ORIGINS = 24
+/** Shorter histories are not worth a contest: what stands, stands. */
+const FEWEST = 48
+const MARGIN = 0.05
+
+/**
+ * Chooses the champion of a series. The contest of the candidates is fought on the first four fifths (its own rolling
+ * backtest); its winner then meets the champion that stands on the last fifth, which neither has seen, and must be better by the
+ * margin. Both run as they would live: fitted once, then updated value by value, with the effects of events learnt before.
+ * A history of less than 48 values keeps what stands.
+ */
+export function selectChampion(input: SelectionInput): Selection {
+  const { entity, values, lastMs, options, events, standing = '', margin = MARGIN } = input
+  const { stepMs, horizon, seasons } = options
+  const season = mainSeason(values, seasons)
+  const known = eventsKnownAt(events, lastMs)
+  const effects = learnEffects({ values, lastMs, stepMs, season, entity }, known)
+  const split = values.length < FEWEST ? values.length : Math.floor(values.length * (1 - HELD_OUT))
+  const stride = Math.max(1, Math.ceil((values.length - split) / MOST_ORIGINS))
+  const scale = seasonalScale(values, split, season)
+  const contest = contestOf(input, split, stride, season)
+  const challenger = contest('')
+  const holder = standing === '' || standing === challenger.model ? undefined : contest(standing)
+  const winner = holder && !isBetter(challenger, holder, scale, margin) ? holder : challenger
+  const seasonalNaiveMase = naiveMase(values, split, stride, horizon, season, scale)
+  const maseOf = ({ result }: Fought) => result(scale).mase
+  const candidates = [challenger, ...(holder ? [holder] : [])].map((fought) => ({
+    model: fought.model,
+    mase: maseOf(fought),
+  }))
+  const logs = logged(values)
+  const profile = logs
+    ? seasonalProfile(logs, lastMs, stepMs, season)
+    : { values: new Float64Array(0), explained: 0 }
+  return {
+    model: winner.model,
+    effects,
+    features: seriesFeatures(values, profile),
+    profile: profile.values,
+    spread: stepSpread(values),
+    points: values.reduce((count, value) => count + (Number.isNaN(value) ? 0 : 1), 0),
+    evidence: {
+      fromMs: lastMs - (values.length - 1 - split) * stepMs,
+      toMs: lastMs,
+      origins: Math.ceil((values.length - split) / stride),
+      scores: winner.result(scale),
+      seasonalNaiveMase,
+      candidates: [
+        ...candidates,
+        { model: season > 1 ? `seasonal-naive-${season}` : 'naive', mase: seasonalNaiveMase },
+      ].sort((a, b) => (a.mase ?? 0) - (b.mase ?? 0)),
+      previous: standing,
+      previousMase: standing === '' ? null : maseOf(holder ?? challenger),
+      margin,
+    },
+  }
+}
+
+interface Fought {
+  readonly model: string
+  readonly result: (scale: number) => Scores
+}
+
+/** Runs a model over the held-out part; '' lets the candidates fight on what comes before it. */
+function contestOf(
+  { entity, values, lastMs, options, events }: SelectionInput,
+  split: number,
+  stride: number,
+  season: number,
+): (name: string) => Fought {
+  const { stepMs, horizon, nonNegative } = options
+  const timeOf = (t: number) => lastMs - (values.length - 1 - t) * stepMs
+  const known = eventsKnownAt(events, timeOf(split - 1))
+  const train = values.subarray(0, split)
+  const trainedMs = timeOf(split - 1)
+  const effects = learnEffects({ values: train, lastMs: trainedMs, stepMs, season, entity }, known)
+  const cleaned = removeEffects(effects, known, train, trainedMs)
+  const quantiles = new Float64Array(horizon * LEVELS)
+  return (name) => {
+    const forecaster = new SeriesForecaster(options)
+    forecaster.adopt(name)
+    forecaster.start(cleaned, trainedMs)
+    const model = forecaster.modelName
+    const sheet = scoreSheet()
+    for (let t = split; t < values.length; t++) {
+      const now = eventsKnownAt(events, timeOf(t - 1))
+      if ((t - split) % stride === 0 && forecaster.forecast(quantiles)) {
+        addEffects(effects, now, quantiles, timeOf(t - 1), horizon, nonNegative ? 0 : undefined)
+        sheet.add(quantiles, values.subarray(t, Math.min(values.length, t + horizon)))
+      }
+      const value = values[t] as number
+      forecaster.observe(timeOf(t), removeEffects(effects, now, [value], timeOf(t))[0] as number)
+    }
+    return { model, result: sheet.result }
+  }
+}
+
+function isBetter(challenger: Fought, holder: Fought, scale: number, margin: number): boolean {
+  const now = challenger.result(scale).mase
+  const before = holder.result(scale).mase
+  return now !== null && before !== null && now < (1 - margin) * before
+}
+
+/** The first season that the history holds twice; 1 if there is none. */
+const mainSeason = (values: Float64Array, seasons: readonly number[]): number =>
+  seasons.find((season) => 2 * season <= values.length) ?? 1
+
+function seasonalScale(values: Float64Array, until: number, season: number): number {
+  let sum = 0
+  let n = 0
+  for (let t = season; t < until; t++) {
+    const error = Math.abs((values[t] as number) - (values[t - season] as number))
+    if (Number.isNaN(error)) continue
+    sum += error
+    n++
+  }
+  return n > 0 ? sum / n : 0
+}
+
+function naiveMase(
+  values: Float64Array,
+  split: number,
+  stride: number,
+  horizon: number,
+  season: number,
+  scale: number,
+): number | null {
+  let sum = 0
+  let n = 0
+  for (let t = split; t < values.length; t += stride) {
+    for (let h = 0; h < horizon && t + h < values.length; h++) {
+      const error = Math.abs((values[t + h] as number) - (values[t - season + (h % season)] as number))
+      if (Number.isNaN(error)) continue
+      sum += error
+      n++
+    }
+  }
+  return n > 0 && scale > 0 ? sum / n / scale : null
+}
