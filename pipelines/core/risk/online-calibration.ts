@@ -13,25 +13,32 @@ export interface OnlineCalibrationOptions {
 const EDGE = 1e-4
 /** Least curvature of an outcome: a sure one that fails moves the map, but not without bounds. */
 const LEAST_CURVATURE = 0.02
-/** Trust in the identity before the first outcome, as variances of intercept and slope. */
-const START_VARIANCE = [1, 0.25] as const
-/** Largest of either variance: without outcomes of one kind, forgetting must not forget everything. */
+/** The constant, the raw probability, and the share of crossings lately: their weights at first, bounds and variances. */
+const START = [0, 1, 0] as const
+const LEAST = [-10, 0.05, 0] as const
+const MOST = [10, 5, 2] as const
+const START_VARIANCE = [1, 0.25, 0.25] as const
+/** Largest of the variances: without outcomes of one kind, forgetting must not forget everything. */
 const MOST_VARIANCE = 4
-const LEAST_SLOPE = 0.05
-const MOST_SLOPE = 5
-const MOST_INTERCEPT = 10
+const TERMS = START.length
+/** Log-odds of the share lately are counted from here: a series without a past neither raises nor lowers. */
+const NO_PAST = 0.1
 
 /**
- * Calibration that follows its outcomes: log-odds = a + b * log-odds of the raw probability (Platt 1999), with a and b
- * by a recursive Newton step per outcome and exponential forgetting. b stays above 0, so that more risk is never said
- * to be less. It begins as the identity. O(1) per outcome; 5 numbers of state.
+ * Calibration that follows its outcomes: log-odds = a + b * log-odds(raw) + c * (log-odds(lately) - log-odds(0.1)), after
+ * Platt (1999), by a recursive Newton step per outcome with exponential forgetting. `lately` is the share of earlier
+ * risks of the same series that came true: what has crossed its limit tends to do it again. b stays above 0, so that
+ * more risk is never said to be less. It begins as the identity. O(1) per outcome; 12 numbers of state.
  */
 export class OnlineCalibration {
   readonly #forgetting: number
-  #a = 0
-  #b = 1
-  /** Covariance of a and b: [aa, ab, bb]. */
-  readonly #p: [number, number, number] = [START_VARIANCE[0], 0, START_VARIANCE[1]]
+  readonly #weights = Float64Array.from(START)
+  /** Covariance of the weights, by rows. */
+  readonly #covariance = Float64Array.from({ length: TERMS * TERMS }, (_, i) =>
+    i % (TERMS + 1) === 0 ? (START_VARIANCE[i / (TERMS + 1)] as number) : 0,
+  )
+  readonly #terms = new Float64Array(TERMS)
+  readonly #gain = new Float64Array(TERMS)
   #outcomes = 0
 
   constructor(options: OnlineCalibrationOptions = {}) {
@@ -43,56 +50,78 @@ export class OnlineCalibration {
     return this.#outcomes
   }
 
-  /** The calibrated probability, 0..1; never decreasing in `raw`. */
-  calibrate(raw: number): number {
-    return Number.isFinite(raw) ? logistic(this.#a + this.#b * logOdds(raw)) : raw
+  /** The calibrated probability, 0..1; never decreasing in `raw`, nor in `lately`. */
+  calibrate(raw: number, lately = NO_PAST): number {
+    return Number.isFinite(raw) ? this.#said(raw, lately) : raw
+  }
+
+  #said(raw: number, lately: number): number {
+    this.#terms[0] = 1
+    this.#terms[1] = logOdds(raw)
+    this.#terms[2] = logOdds(lately) - logOdds(NO_PAST)
+    let sum = 0
+    for (let i = 0; i < TERMS; i++) sum += (this.#weights[i] as number) * (this.#terms[i] as number)
+    return 1 / (1 + Math.exp(-sum))
   }
 
   /** Learns what became of a raw probability; one that is not finite teaches nothing. */
-  learn(raw: number, crossed: boolean): void {
+  learn(raw: number, crossed: boolean, lately = NO_PAST): void {
     if (!Number.isFinite(raw)) return
-    const x = logOdds(raw)
-    const said = logistic(this.#a + this.#b * x)
+    const said = this.#said(raw, lately)
     const curvature = Math.max(LEAST_CURVATURE, said * (1 - said))
-    const [aa, ab, bb] = this.#p
-    const gainA = aa + ab * x
-    const gainB = ab + bb * x
-    const scale = this.#forgetting / curvature + gainA + gainB * x
-    const surprise = (Number(crossed) - said) / curvature
-    this.#a = between(-MOST_INTERCEPT, this.#a + (gainA / scale) * surprise, MOST_INTERCEPT)
-    this.#b = between(LEAST_SLOPE, this.#b + (gainB / scale) * surprise, MOST_SLOPE)
-    this.#p[0] = (aa - (gainA * gainA) / scale) / this.#forgetting
-    this.#p[1] = (ab - (gainA * gainB) / scale) / this.#forgetting
-    this.#p[2] = (bb - (gainB * gainB) / scale) / this.#forgetting
-    this.#bound()
+    let scale = this.#forgetting / curvature
+    for (let i = 0; i < TERMS; i++) {
+      let gain = 0
+      for (let j = 0; j < TERMS; j++) gain += this.#at(i, j) * (this.#terms[j] as number)
+      this.#gain[i] = gain
+      scale += gain * (this.#terms[i] as number)
+    }
+    this.#step((Number(crossed) - said) / curvature, scale)
     this.#outcomes++
   }
 
-  /** Scales the covariance down where a variance has outgrown its bound; its shape stays. */
-  #bound(): void {
-    const most = Math.max(this.#p[0], this.#p[2])
-    if (most <= MOST_VARIANCE) return
-    const by = MOST_VARIANCE / most
-    for (const i of [0, 1, 2] as const) this.#p[i] *= by
+  #at(i: number, j: number): number {
+    return this.#covariance[i * TERMS + j] as number
+  }
+
+  /** Moves the weights, then lets the covariance shrink by what was learnt and grow by what is forgotten. */
+  #step(surprise: number, scale: number): void {
+    for (let i = 0; i < TERMS; i++) {
+      const gain = this.#gain[i] as number
+      const moved = (this.#weights[i] as number) + (gain / scale) * surprise
+      this.#weights[i] = between(LEAST[i] as number, moved, MOST[i] as number)
+      for (let j = 0; j < TERMS; j++) {
+        const left = this.#at(i, j) - (gain * (this.#gain[j] as number)) / scale
+        this.#covariance[i * TERMS + j] = left / this.#forgetting
+      }
+    }
+    for (let i = 0; i < TERMS; i++) if (this.#at(i, i) > MOST_VARIANCE) this.#bound(i)
+  }
+
+  /** Scales one term's variance down to its bound; correlations stay. A term that no outcome tells about must not take the others along. */
+  #bound(term: number): void {
+    const by = Math.sqrt(MOST_VARIANCE / this.#at(term, term))
+    for (let k = 0; k < TERMS; k++) {
+      this.#covariance[term * TERMS + k]! *= by
+      this.#covariance[k * TERMS + term]! *= by
+    }
   }
 
   encode(writer: ByteWriter): void {
     writer.varint(this.#outcomes)
-    for (const value of [this.#a, this.#b, ...this.#p]) writer.f64(value)
+    for (const value of this.#weights) writer.f64(value)
+    for (const value of this.#covariance) writer.f64(value)
   }
 
   /** Takes over what `encode` wrote. */
   decode(reader: ByteReader): void {
     this.#outcomes = reader.varint()
-    this.#a = reader.f64()
-    this.#b = reader.f64()
-    for (const i of [0, 1, 2] as const) this.#p[i] = reader.f64()
+    for (let i = 0; i < TERMS; i++) this.#weights[i] = reader.f64()
+    for (let i = 0; i < TERMS * TERMS; i++) this.#covariance[i] = reader.f64()
   }
 }
 
 const between = (least: number, value: number, most: number): number => Math.max(least, Math.min(most, value))
-
-const logistic = (logOddsOf: number): number => 1 / (1 + Math.exp(-logOddsOf))
 
 function logOdds(probability: number): number {
   const inside = between(EDGE, probability, 1 - EDGE)

@@ -19,7 +19,13 @@ interface Pending {
   limit: number
   above: boolean
   crossed: boolean
+  /** Share of crossings among the outcomes before. */
+  lately: number
 }
+
+/** An outcome counts for 1/12 of the share: half a day of hours. Before the first, nothing is known but that limits are rarely crossed. */
+const SHARE_OF_ONE = 1 / 12
+const SHARE_AT_FIRST = 0.1
 
 /**
  * Calibrates the risks of a scope by what became of them. Values are observed as they come; a risk is calibrated with
@@ -28,6 +34,7 @@ interface Pending {
 export class TrackedRisks {
   readonly calibration: OnlineCalibration
   readonly #pending = new Map<string, Pending>()
+  readonly #lately = new Map<string, number>()
 
   constructor(options: OnlineCalibrationOptions = {}) {
     this.calibration = new OnlineCalibration(options)
@@ -41,29 +48,38 @@ export class TrackedRisks {
       pending.crossed ||= pending.above ? value > pending.limit : value < pending.limit
     }
     if (timeMs < pending.untilMs) return
-    this.calibration.learn(pending.raw, pending.crossed)
+    this.calibration.learn(pending.raw, pending.crossed, pending.lately)
     this.#pending.delete(key)
+    const before = this.#lately.get(key) ?? SHARE_AT_FIRST
+    this.#lately.set(key, before + SHARE_OF_ONE * (Number(pending.crossed) - before))
   }
 
   /** The calibrated probability of a risk; its outcome will be learnt from, unless that of an earlier one is still open. */
   issue(key: string, risk: RawRisk): number {
     const { issuedAtMs, horizonMs, raw, limit, side } = risk
+    const lately = this.#lately.get(key) ?? SHARE_AT_FIRST
     if (Number.isFinite(raw) && Number.isFinite(limit) && !this.#pending.has(key)) {
       const untilMs = issuedAtMs + horizonMs
-      this.#pending.set(key, { untilMs, raw, limit, above: side === 'above', crossed: false })
+      this.#pending.set(key, { untilMs, raw, limit, above: side === 'above', crossed: false, lately })
     }
-    return this.calibration.calibrate(raw)
+    return this.calibration.calibrate(raw, lately)
   }
 
   encode(writer: ByteWriter): void {
     this.calibration.encode(writer)
     writer.varint(this.#pending.size)
-    for (const [key, { untilMs, raw, limit, above, crossed }] of this.#pending) {
+    for (const [key, { untilMs, raw, limit, above, crossed, lately }] of this.#pending) {
       writer.text(key)
+      writer.f64(lately)
       writer.f64(untilMs)
       writer.f64(raw)
       writer.f64(limit)
       writer.u8(Number(above) + 2 * Number(crossed))
+    }
+    writer.varint(this.#lately.size)
+    for (const [key, share] of this.#lately) {
+      writer.text(key)
+      writer.f64(share)
     }
   }
 
@@ -73,9 +89,11 @@ export class TrackedRisks {
     this.#pending.clear()
     for (let left = reader.varint(); left > 0; left--) {
       const key = reader.text()
-      const [untilMs, raw, limit] = [reader.f64(), reader.f64(), reader.f64()]
+      const [lately, untilMs, raw, limit] = [reader.f64(), reader.f64(), reader.f64(), reader.f64()]
       const flags = reader.u8()
-      this.#pending.set(key, { untilMs, raw, limit, above: (flags & 1) === 1, crossed: flags >= 2 })
+      this.#pending.set(key, { untilMs, raw, limit, above: (flags & 1) === 1, crossed: flags >= 2, lately })
     }
+    this.#lately.clear()
+    for (let left = reader.varint(); left > 0; left--) this.#lately.set(reader.text(), reader.f64())
   }
 }
