@@ -4,12 +4,9 @@ import type { ForecastModel } from './model.ts'
 export interface Backtest {
   readonly origins: number
   readonly horizon: number
-  /** Per candidate, row by row. */
+  /** Per model, row by row. */
   readonly errors: readonly Float32Array[]
 }
-
-/** A candidate: the mean of the forecasts of one or two base models (indices into the models given). */
-export type Candidate = readonly [first: number, second?: number]
 
 /**
  * Rolls already fitted models forward over `values[from..]` (one update per value) and forecasts at every
@@ -18,7 +15,6 @@ export type Candidate = readonly [first: number, second?: number]
  */
 export function rollingBacktest(
   models: readonly ForecastModel[],
-  candidates: readonly Candidate[],
   values: Float64Array,
   from: number,
   horizon: number,
@@ -26,34 +22,33 @@ export function rollingBacktest(
 ): Backtest {
   const length = values.length - from
   const origins = Math.max(0, Math.ceil(length / stride))
-  const errors = candidates.map(() => new Float32Array(origins * horizon).fill(NaN))
-  const forecasts = models.map(() => new Float64Array(horizon))
-  for (let t = 0; t < length; t++) {
-    if (t % stride === 0) {
-      const steps = Math.min(horizon, length - t)
-      models.forEach((model, i) => model.forecast(steps, forecasts[i] as Float64Array))
-      const row = (t / stride) * horizon
-      candidates.forEach((candidate, i) => {
-        writeErrors(errors[i] as Float32Array, row, values, from + t, steps, forecasts, candidate)
-      })
+  const forecast = new Float64Array(horizon)
+  const errors = models.map((model) => {
+    const found = new Float32Array(origins * horizon).fill(NaN)
+    for (let t = 0; t < length; t++) {
+      if (t % stride === 0) {
+        const steps = Math.min(horizon, length - t)
+        model.forecast(steps, forecast)
+        const row = (t / stride) * horizon
+        for (let h = 0; h < steps; h++) {
+          found[row + h] = (values[from + t + h] as number) - (forecast[h] as number)
+        }
+      }
+      model.update(values[from + t] as number)
     }
-    for (const model of models) model.update(values[from + t] as number)
-  }
+    return found
+  })
   return { origins, horizon, errors }
 }
 
-function writeErrors(
-  errors: Float32Array,
-  row: number,
-  values: Float64Array,
-  at: number,
-  steps: number,
-  forecasts: readonly Float64Array[],
-  [first, second]: Candidate,
-): void {
-  const one = forecasts[first] as Float64Array
-  const two = second === undefined ? one : (forecasts[second] as Float64Array)
-  for (let h = 0; h < steps; h++) {
-    errors[row + h] = (values[at + h] as number) - ((one[h] as number) + (two[h] as number)) / 2
+/** Mean absolute error of a row-by-row table; NaN if nothing is known. */
+export function meanAbsolute(errors: Float32Array): number {
+  let sum = 0
+  let n = 0
+  for (const error of errors) {
+    if (Number.isNaN(error)) continue
+    sum += Math.abs(error)
+    n++
   }
+  return n === 0 ? NaN : sum / n
 }

@@ -1,6 +1,8 @@
-import { type Backtest, type Candidate, rollingBacktest } from './backtest.ts'
+import { meanAbsolute, rollingBacktest } from './backtest.ts'
 import { createModel } from './create-model.ts'
 import type { ForecastModel } from './model.ts'
+import type { ModelLibrary } from './model-library.ts'
+import { medianOfRows, panelMembers } from './panel.ts'
 
 /** The chosen model, fitted on all values and standing at their end, with the errors its kind made in the backtest. */
 export interface Champion {
@@ -8,6 +10,8 @@ export interface Champion {
   /** Actual - forecast in model scale: `origins` rows of the horizon, NaN where unknown. */
   readonly errors: Float32Array
   readonly origins: number
+  /** Steps between two origins. */
+  readonly stride: number
   /** Mean absolute backtest error of every candidate by name (model scale). */
   readonly losses: ReadonlyMap<string, number>
 }
@@ -17,112 +21,103 @@ const BACKTEST_SHARE = 0.4
 /** Fewest values worth a backtest. */
 const FEWEST = 8
 const MOST_ORIGINS = 200
+/** Origins per horizon. */
+const ORIGINS_A_HORIZON = 12
+/** A panel's member that erred this many times as much as its best one is left out. */
+const MOST_OF_BEST = 2
 /**
- * The blend stands unless another model is 30 % better: a backtest of a few days picks by luck more often than
+ * The panel stands unless a single model is 20 % better: a backtest of a few days picks by luck more often than
  * that. Chosen on earlier blocks than the scored ones (docs/design/forecasting.md).
  */
-const BLEND_HANDICAP = 0.7
+const PANEL_HANDICAP = 0.8
 /** Above this many values a damped trend is no candidate: it is for cold starts. */
 const DRIFT_LIMIT = 200
 
-interface Field {
-  readonly models: ForecastModel[]
-  readonly candidates: Candidate[]
-  readonly names: string[]
+interface Candidate {
+  readonly name: string
+  readonly errors: Float32Array
+  readonly loss: number
 }
 
 /**
- * Chooses among naive, exponential level, mean, and per season seasonal naive, SARIMA and their blend by the mean
+ * Chooses among naive, exponential level, mean, theta, the models of a panel over the seasons and the panel's median, by the mean
  * absolute error of a rolling backtest. `values`: model scale, NaN = gap, oldest first. `seasons` in steps; those
  * that the history is too short for are left out. Parameters used in the backtest never rest on points it scores.
- * `only`: the candidate that stands without a contest, if it is among them.
+ * `only`: the model that stands without a contest, if the history suffices for it; it is all that is computed then.
  */
 export function chooseChampion(
   values: Float64Array,
   horizon: number,
   seasons: readonly number[],
-  only?: string,
+  only = '',
+  library: ModelLibrary = {},
 ): Champion {
-  const from = Math.floor(values.length * (1 - BACKTEST_SHARE))
-  const field = narrowed(makeField(from, values.length, seasons), only)
-  const fitted = values.length < FEWEST ? values : values.subarray(0, from)
-  for (const model of field.models) model.fit(fitted)
-  const scored = values.length - fitted.length
-  const stride = Math.max(1, Math.floor(horizon / 12), Math.ceil(scored / MOST_ORIGINS))
-  const backtest = rollingBacktest(field.models, field.candidates, values, fitted.length, horizon, stride)
-  const losses = backtest.errors.map(meanAbsolute)
-  const best = leastHandicapped(field.names, losses)
-  return {
-    model: refitted(field, best, values),
-    errors: backtest.errors[best] as Float32Array,
-    origins: backtest.origins,
-    losses: new Map(field.names.map((name, i) => [name, losses[i] as number])),
-  }
-}
-
-/** The field with one candidate alone; the whole field if it is not in it (the history is too short for it). */
-function narrowed(field: Field, only: string | undefined): Field {
-  const at = only === undefined ? -1 : field.names.indexOf(only)
-  if (at < 0) return field
-  const parts = field.candidates[at] as Candidate
-  return {
-    models: parts.map((part) => field.models[part as number] as ForecastModel),
-    candidates: [parts.length === 1 ? [0] : [0, 1]],
-    names: [field.names[at] as string],
-  }
-}
-
-function makeField(from: number, length: number, seasons: readonly number[]): Field {
-  const models = ['naive', 'ses', 'mean'].map((name) => createModel(name))
-  if (length < DRIFT_LIMIT) models.push(createModel('drift'))
-  for (const season of seasons) {
-    for (const kind of ['seasonal-naive', 'sarima']) {
-      const model = createModel(`${kind}-${season}`)
-      if (from >= model.minPoints) models.push(model)
-    }
-  }
-  const candidates: Candidate[] = models.map((_, i) => [i])
-  const names = models.map((model) => model.name)
-  models.forEach((model, i) => {
-    if (!model.name.startsWith('sarima-')) return
-    candidates.push([LEVEL, i])
-    names.push(`blend-${model.name.slice('sarima-'.length)}`)
-  })
-  return { models, candidates, names }
-}
-
-/** Where the exponential level stands among the models. */
-const LEVEL = 1
-
-function refitted(field: Field, best: number, values: Float64Array): ForecastModel {
-  const [first, second] = field.candidates[best] as Candidate
-  const one = field.models[first] as ForecastModel
-  const name = field.names[best] as string
-  const model = second === undefined ? one : createModel(name)
+  const from = values.length < FEWEST ? values.length : Math.floor(values.length * (1 - BACKTEST_SHARE))
+  const models = adopted(only, library, from) ?? makeField(from, values.length, seasons)
+  for (const model of models) model.fit(values.subarray(0, from))
+  const scored = values.length - from
+  const stride = Math.max(1, Math.floor(horizon / ORIGINS_A_HORIZON), Math.ceil(scored / MOST_ORIGINS))
+  const { errors, origins } = rollingBacktest(models, values, from, horizon, stride)
+  const candidates = models.map(({ name }, i) => asCandidate(name, errors[i] as Float32Array))
+  const group = models.length > 1 ? panelOf(usable(seasons, from), candidates) : undefined
+  const best = leastHandicapped(group, candidates)
+  const model = models.find(({ name }) => name === best.name) ?? createModel(best.name, library)
   model.fit(values)
-  return model
+  const losses = new Map([...candidates, ...(group ? [group] : [])].map(({ name, loss }) => [name, loss]))
+  return { model, errors: best.errors, origins, stride, losses }
 }
 
-function leastHandicapped(names: readonly string[], losses: readonly number[]): number {
-  let best = 0
-  let least = Infinity
-  losses.forEach((loss, i) => {
-    const weighed = loss * ((names[i] as string).startsWith('blend-') ? BLEND_HANDICAP : 1)
-    if (weighed < least) {
-      least = weighed
-      best = i
+const asCandidate = (name: string, errors: Float32Array): Candidate => ({
+  name,
+  errors,
+  loss: meanAbsolute(errors),
+})
+
+function adopted(only: string, library: ModelLibrary, from: number): ForecastModel[] | undefined {
+  if (only === '') return undefined
+  const model = createModel(only, library)
+  return from >= model.minPoints ? [model] : undefined
+}
+
+/** The shortest and the longest season that the history suffices for. */
+function usable(seasons: readonly number[], from: number): number[] {
+  const enough = seasons
+    .filter((season) => from >= createModel(`sarima-${season}`).minPoints)
+    .sort((a, b) => a - b)
+  return enough.length < 3 ? enough : [enough[0] as number, enough.at(-1) as number]
+}
+
+function makeField(from: number, length: number, seasons: readonly number[]): ForecastModel[] {
+  const names = new Set(['naive', 'ses', 'mean', 'dotheta'])
+  if (length < DRIFT_LIMIT) names.add('drift')
+  const enough = usable(seasons, from)
+  if (enough.length > 0) for (const name of panelMembers(enough)) names.add(name)
+  for (const season of enough) names.add(`seasonal-naive-${season}`)
+  return [...names].map((name) => createModel(name)).filter((model, i) => i === 0 || from >= model.minPoints)
+}
+
+/** The median of the members that did not fail; its error is the median of their errors. */
+function panelOf(seasons: readonly number[], candidates: readonly Candidate[]): Candidate | undefined {
+  if (seasons.length === 0) return undefined
+  const members = panelMembers(seasons).map((name) => candidates.find((candidate) => candidate.name === name))
+  const least = Math.min(...members.map((member) => member?.loss ?? Infinity))
+  const stays = members.map((member) => member !== undefined && member.loss <= MOST_OF_BEST * least)
+  const rows = members.filter((_, i) => stays[i]).map((member) => (member as Candidate).errors)
+  if (rows.length < 2) return undefined
+  const mask = stays.reduce((bits, stay, i) => bits + (stay ? 1 << i : 0), 0)
+  const errors = new Float32Array((rows[0] as Float32Array).length)
+  medianOfRows(rows, errors.length, errors)
+  return asCandidate(`panel-${seasons.join('-')}.${mask.toString(16)}`, errors)
+}
+
+function leastHandicapped(group: Candidate | undefined, candidates: readonly Candidate[]): Candidate {
+  let best = group ?? (candidates[0] as Candidate)
+  let least = group ? group.loss * PANEL_HANDICAP : Infinity
+  for (const candidate of candidates) {
+    if (candidate.loss < least) {
+      best = candidate
+      least = candidate.loss
     }
-  })
-  return best
-}
-
-function meanAbsolute(errors: Backtest['errors'][number]): number {
-  let sum = 0
-  let n = 0
-  for (const error of errors) {
-    if (Number.isNaN(error)) continue
-    sum += Math.abs(error)
-    n++
   }
-  return n === 0 ? NaN : sum / n
+  return best
 }

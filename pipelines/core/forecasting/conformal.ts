@@ -7,9 +7,11 @@ const RATE = 0.05
 /** Memory of the typical error and of the coverage, in errors. */
 const MEMORY = 200
 /** Share of the median error that moves the point forecast: a median of few errors is itself uncertain. */
-const MEDIAN_SHARE = 0.5
-/** Forecasts from neighbouring origins err together: this many count as one. */
+const MEDIAN_SHARE = 0.25
+/** Forecasts from neighbouring origins err together: this many count as one, */
 const ORIGINS_PER_FACT = 3
+/** and a stretch as long as the forecast reaches ahead counts as this many. */
+const FACTS_PER_STRETCH = 1
 const LOW = 0
 const HIGH = 4
 
@@ -59,15 +61,23 @@ export class Conformal {
    * take the last known step, growing with the square root of the distance (a random walk). `prior` (> 0): the
    * standard deviation of one step when nothing is known; it fades as errors come in, so that few errors
    * give an honestly wide interval. `keep` (0..1) is the share of the present
-   * offsets that stays: what observation has taught outlives a refit.
+   * offsets that stays: what observation has taught outlives a refit. `stride`: steps between origins.
    */
-  calibrate(errors: Float32Array, origins: number, unit: number, prior: number, keep: number): void {
+  calibrate(
+    errors: Float32Array,
+    origins: number,
+    unit: number,
+    prior: number,
+    keep: number,
+    stride = 1,
+  ): void {
     const pool = new Float64Array(origins * 3)
     let known = 0
     for (let h = 1; h <= this.horizon; h++) {
       const n = this.#pool(errors, origins, h, unit, pool)
       if (n > 0) {
-        this.#setFrom(pool.subarray(0, n).sort(), h, origins, prior, keep)
+        const facts = Math.min(origins / ORIGINS_PER_FACT, (FACTS_PER_STRETCH * origins * stride) / h)
+        this.#setFrom(pool.subarray(0, n).sort(), h, Math.max(1, facts), prior, keep)
         known = h
       } else if (known > 0) this.#grow(known, h)
       else this.#setPrior(h, prior)
@@ -121,11 +131,10 @@ export class Conformal {
     return n
   }
 
-  #setFrom(sorted: Float64Array, h: number, origins: number, prior: number, keep: number): void {
+  #setFrom(sorted: Float64Array, h: number, facts: number, prior: number, keep: number): void {
     let sum = 0
     for (const error of sorted) sum += Math.abs(error)
     this.#typical[h - 1] = sum / sorted.length
-    const facts = Math.max(1, origins / ORIGINS_PER_FACT)
     for (let level = 0; level < LEVELS; level++) {
       const p = QUANTILE_LEVELS[level] as number
       const learnt = p === 0.5 ? MEDIAN_SHARE * quantileType7(sorted, p) : cautiousQuantile(sorted, p, facts)

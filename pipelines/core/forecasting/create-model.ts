@@ -79,8 +79,5 @@ function makePanel(
   const names = all.filter((_, i) => (bits >> i) & 1)
   if (net !== undefined) names.push(net)
   if (names.length === 0 || bits >= 1 << all.length) throw new RangeError(`no model is named ${name}`)
-  return panel(
-    name,
-    names.map((member) => createModel(member, library)),
-  )
+  return panel(name, names, (member) => createModel(member, library))
 }

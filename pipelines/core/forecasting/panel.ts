@@ -1,19 +1,22 @@
 import type { ForecastModel } from './model.ts'
 
-/** Names of a standard panel's members, in the order of its mask: a median of models that err in different ways. */
+/**
+ * Votes of a standard panel in the order of its mask: a median of models that err in different ways. A name that stands
+ * twice is one model with two votes.
+ */
 export function panelMembers(seasons: readonly number[]): string[] {
   const [first, last] = [seasons[0] as number, seasons.at(-1) as number]
   const all = seasons.join('-')
   if (seasons.length === 1) {
     return [
       `sarima-${last}`,
+      `sarima-${last}`,
       'ses',
+      'dotheta',
       `dotheta-${last}`,
-      `bats-${last}`,
       `seasonal-naive-${last}`,
-      `ar-${last}`,
       'naive',
-      `dar-${last}`,
+      `ar-${last}`,
     ]
   }
   return [
@@ -28,10 +31,18 @@ export function panelMembers(seasons: readonly number[]): string[] {
 }
 
 /** The median of the members' forecasts at every step: one bad member costs nothing, several that differ gain much. */
-export function panel(name: string, members: readonly ForecastModel[]): ForecastModel {
+export function panel(
+  name: string,
+  votes: readonly string[],
+  make: (name: string) => ForecastModel,
+): ForecastModel {
+  const names = [...new Set(votes)]
+  const members = names.map(make)
+  const voters = votes.map((vote) => names.indexOf(vote))
   const sum = (of: (member: ForecastModel) => number) =>
     members.reduce((total, member) => total + of(member), 0)
   let rows: Float64Array[] = []
+  let ballots: Float64Array[] = []
   return {
     name,
     minPoints: Math.max(...members.map((member) => member.minPoints)),
@@ -43,11 +54,14 @@ export function panel(name: string, members: readonly ForecastModel[]): Forecast
       for (const member of members) member.update(value)
     },
     forecast: (horizon, out) => {
-      if ((rows[0]?.length ?? 0) < horizon) rows = members.map(() => new Float64Array(horizon))
+      if ((rows[0]?.length ?? 0) < horizon) {
+        rows = members.map(() => new Float64Array(horizon))
+        ballots = voters.map((voter) => rows[voter] as Float64Array)
+      }
       members.forEach((member, i) => {
         member.forecast(horizon, rows[i] as Float64Array)
       })
-      medianOfRows(rows, horizon, out)
+      medianOfRows(ballots, horizon, out)
     },
     encode: (writer) => {
       for (const member of members) member.encode(writer)
@@ -60,13 +74,17 @@ export function panel(name: string, members: readonly ForecastModel[]): Forecast
 
 const sorted = new Float64Array(64)
 
-/** Median per step over `rows` (at most 64) to `out[0..horizon)`. */
-export function medianOfRows(rows: readonly Float64Array[], horizon: number, out: Float64Array): void {
+/** Median per step over `rows` (at most 64) to `out[0..horizon)`; NaN where all are (they know the same steps). */
+export function medianOfRows(
+  rows: readonly ArrayLike<number>[],
+  horizon: number,
+  out: Float64Array | Float32Array,
+): void {
   const n = rows.length
   const middle = n >> 1
   for (let h = 0; h < horizon; h++) {
     for (let i = 0; i < n; i++) {
-      const value = (rows[i] as Float64Array)[h] as number
+      const value = (rows[i] as ArrayLike<number>)[h] as number
       let j = i
       for (; j > 0 && (sorted[j - 1] as number) > value; j--) sorted[j] = sorted[j - 1] as number
       sorted[j] = value

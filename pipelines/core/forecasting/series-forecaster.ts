@@ -6,6 +6,7 @@ import { createModel } from './create-model.ts'
 import { type ForecasterOptions, type ResolvedOptions, resolveOptions } from './forecaster-options.ts'
 import { History } from './history.ts'
 import type { ForecastModel } from './model.ts'
+import type { ModelLibrary } from './model-library.ts'
 import { PendingForecasts } from './pending-forecasts.ts'
 import { ResidualLog } from './residual-log.ts'
 import { decodeScale, fitScale, type SeriesScale } from './scale.ts'
@@ -34,6 +35,7 @@ const NOTHING_SEEN = -1
  */
 export class SeriesForecaster {
   readonly options: ResolvedOptions
+  readonly #library: ModelLibrary
   readonly #history: History
   readonly #conformal: Conformal
   readonly #pending: PendingForecasts
@@ -52,8 +54,9 @@ export class SeriesForecaster {
   /** The model that stands at every fit without a contest; '' = each fit chooses. */
   #adopted = ''
 
-  /** Throws CONFIG_INVALID on options that cannot work. */
-  constructor(options: ForecasterOptions | ResolvedOptions) {
+  /** `library`: what adopted models need beside their name. Throws CONFIG_INVALID on options that cannot work. */
+  constructor(options: ForecasterOptions | ResolvedOptions, library: ModelLibrary = {}) {
+    this.#library = library
     this.options = 'originGrid' in options ? options : resolveOptions(options)
     const { horizon, historyPoints, originGrid } = this.options
     this.#history = new History(historyPoints)
@@ -225,7 +228,7 @@ export class SeriesForecaster {
     this.#nextEarlyFit = reader.varint()
     this.#extremes = reader.varint()
     this.#fittedPoints = reader.varint()
-    this.#model = createModel(reader.text())
+    this.#model = createModel(reader.text(), this.#library)
     this.#adopted = reader.text()
     this.#scale = decodeScale(reader)
     for (const part of [this.#model, this.#history, this.#conformal, this.#pending, this.#log])
@@ -311,14 +314,21 @@ export class SeriesForecaster {
     this.#reach = values.reduce((most, value) => (value > most ? value : most), -Infinity)
     this.#reach = this.#scale.warp(this.#reach)
     const model = values.map((value) => this.#scale.toModel(this.#scale.warp(value)))
-    const champion = chooseChampion(model, horizon, seasons, this.#adopted)
+    const champion = chooseChampion(model, horizon, seasons, this.#adopted, this.#library)
     const isSteady = before === this.#scale.kind && this.#fittedPoints >= AS_MANY * this.#finite
     if (before !== this.#scale.kind) {
       this.#pending.clear()
       this.#log.clear()
     }
     const keep = isSteady ? KEPT_AT_REFIT : 0
-    this.#conformal.calibrate(champion.errors, champion.origins, this.#scale.spread, this.#scale.prior, keep)
+    this.#conformal.calibrate(
+      champion.errors,
+      champion.origins,
+      this.#scale.spread,
+      this.#scale.prior,
+      keep,
+      champion.stride,
+    )
     this.#model = champion.model
     this.#extremes = 0
     this.#fittedPoints = this.#finite
