@@ -29,6 +29,7 @@ export async function runStream(args: StreamArgs): Promise<number> {
     topologies: args.topology,
     clock: systemClock,
     solver: 'thread',
+    needsWarehouse: false,
     onWarning: (error) => process.stderr.write(`warning: ${error.message}\n`),
     onFatal: (error) => failure.reject(error),
   })

@@ -19,6 +19,8 @@ import { decisionsTopology, featuresTopology, forecastsTopology, type TrafficCon
 import { type RecordName, TABLES, TOPICS, topicDefinition, topicName, topicSpec, VIEWS } from '#schemas'
 import type { TopologyChoice } from './args.ts'
 import { databaseOf } from './connect.ts'
+import { followTables } from './followed-tables.ts'
+import { createWaitingSink } from './waiting-sink.ts'
 
 /** Where the parts are. */
 export interface TrafficConnections {
@@ -39,6 +41,8 @@ export interface TrafficOptions {
   readonly clock: Clock
   /** The solver on its own thread with a deadline (live), or in this one (replays). */
   readonly solver: 'thread' | 'inline'
+  /** False: start also while ClickHouse does not answer; rows wait in Kafka. Default true. */
+  readonly needsWarehouse?: boolean
   readonly commitIntervalMs?: number
   readonly onRound?: (timeMs: number) => void
   readonly onWarning: (error: Error) => void
@@ -64,9 +68,12 @@ export async function openTraffic(options: TrafficOptions): Promise<TrafficPipel
   const broker = createBroker({ ...connections.kafka, clientId: `forestall-${slot}` })
   const codec = createCodec(createRegistryClient(connections.registry))
   const clickhouse = { database: databaseOf(prefix), ...connections.clickhouse }
-  await ensureDatabase(clickhouse)
   const warehouse = createWarehouse(clickhouse)
-  await prepareTables(warehouse)
+  const prepare = async (): Promise<void> => {
+    await ensureDatabase(clickhouse)
+    await prepareTables(warehouse)
+  }
+  if (options.needsWarehouse !== false) await prepare()
   await codec.prepare(
     TOPICS.flatMap(({ name, record }) =>
       record === null ? [] : [{ topic: name, record: record satisfies RecordName }],
@@ -87,9 +94,10 @@ export async function openTraffic(options: TrafficOptions): Promise<TrafficPipel
     ])
     return { routes, shards }
   }
+  const tables = followTables(broker, codec, prefix, onWarning)
   const topologies: readonly [TopologyChoice, Topology][] = [
     ['features', featuresTopology(config)],
-    ['forecasts', forecastsTopology(config)],
+    ['forecasts', forecastsTopology(config, tables)],
     [
       'decisions',
       decisionsTopology(config, {
@@ -137,6 +145,10 @@ export async function openTraffic(options: TrafficOptions): Promise<TrafficPipel
     flushMs: 200,
     onError: onWarning,
   })
+  const running =
+    options.needsWarehouse === false
+      ? createWaitingSink({ sink, prepareTables: prepare, onWarning, onFatal })
+      : sink
   let stopped = false
   return {
     broker,
@@ -145,13 +157,15 @@ export async function openTraffic(options: TrafficOptions): Promise<TrafficPipel
     workers,
     sink,
     async start() {
-      await Promise.all([sink.start(), ...[...workers.values()].map((worker) => worker.start())])
+      await Promise.all([running.start(), ...[...workers.values()].map((worker) => worker.start())])
     },
     async stop() {
       if (stopped) return
       stopped = true
+      // A round that still waits for the tables goes on without: its worker can then stop.
+      await tables.stop()
       await Promise.all([...workers.values()].map((worker) => worker.stop()))
-      await sink.stop()
+      await running.stop()
       await solvers.remote?.close()
       await broker.close()
       await warehouse.close()
