@@ -14,8 +14,9 @@ import {
 } from '#core/runtime'
 import type { TrafficConfig } from './config.ts'
 import { FEATURES } from './features.ts'
-import { DEMAND, FORECASTS } from './forecasts.ts'
+import { FORECASTS } from './forecasts.ts'
 import { createTrafficPolicy, POLICY_VERSION, type Solvers, type TrafficPolicy } from './policy.ts'
+import { DEMAND } from './series.ts'
 import { World } from './world.ts'
 
 /** Name of the topology: its consumer group. */

@@ -1,5 +1,17 @@
-import type { Forecast, RegionFeature, Risk, Scenario, StreamFeature } from '#schemas'
-import { AnomalyDetector, type ForecasterBank, forecasterBank, originsAt } from '#core/forecasting'
+import type { Forecast, Risk, Scenario } from '#schemas'
+import {
+  AnomalyDetector,
+  eventsKnownAt,
+  type ForecastTables,
+  type KnownEvent,
+  type LiveBank,
+  liveBank,
+  type LiveForecaster,
+  modelKey,
+  NO_TABLES,
+  originsAt,
+  startFrom,
+} from '#core/forecasting'
 import { ByteReader, ByteWriter, LEVELS } from '#core/math'
 import { assessRisk } from '#core/risk'
 import {
@@ -11,91 +23,34 @@ import {
   windowNode,
 } from '#core/runtime'
 import type { TrafficConfig } from './config.ts'
+import { eventEvidence } from './event-evidence.ts'
 import { FEATURES } from './features.ts'
+import { DEMAND, regionSeries, type Series, streamSeries } from './series.ts'
 
 /** Name of the topology: its consumer group. */
 export const FORECASTS = 'traffic.forecasts'
-/** Series of a stream, in bytes per second. */
-export const DEMAND = 'bytes_per_second'
-/** Series of a region. */
-export const RTT = 'rtt_ms'
-/** Series of a region: what it can serve of what it announces, bytes per second. */
-export const CAPACITY = 'usable_bytes_per_second'
-
 const RISK_VERSION = 'uncalibrated-1'
 const SNAPSHOT_EVERY = 60
 
-/** What one series is and what is asked of it. */
-interface Series {
-  readonly entity: string
-  readonly metric: string
-  readonly value: number
-  /** Crossing it is the bad event; undefined: no risk is assessed. */
-  readonly limit?: number
-  readonly side: 'above' | 'below'
-  readonly unit: string
+/** An effect is felt at most this many durations before and after its event. */
+const FELT_FOR = 3
+/** Share of the series present that may take a new champion in one round, and how many at least. */
+const ADOPTED_SHARE = 0.02
+const LEAST_ADOPTIONS = 8
+/** A series with at most this many values may still start from similar ones. */
+const YOUNG = 12
+
+/** What is the same for all series of one round. */
+interface Issue {
+  readonly issuedMs: number
+  readonly origins: Float64Array
+  /** Known by now, near enough to be felt. */
+  readonly events: readonly KnownEvent[]
+  readonly out: RoundOutput
 }
 
 const keyOf = (entity: string, metric: string) => `${entity}\n${metric}`
-
-/** What a region can serve of what it announces: probes unanswered, lost or failed take their share away. */
-export const usableCapacity = (row: RegionFeature): number =>
-  row.capacity_bytes_per_second_min * row.up_ratio * (1 - row.loss_ratio_mean) * (1 - row.error_ratio_mean)
-
-/** 70 % of the smallest link of the default path, unless the operator has said otherwise. */
-function streamLimits(config: TrafficConfig): Map<string, number> {
-  const { network } = config
-  return new Map(
-    network.pairNames.map((stream, pair) => {
-      const path = network.firstPath[pair] as number
-      let smallest = Number.POSITIVE_INFINITY
-      for (let i = network.pathStart[path] as number; i < (network.pathStart[path + 1] as number); i++) {
-        smallest = Math.min(smallest, network.capacity[network.pathLinks[i] as number] as number)
-      }
-      return [stream, config.streamLimits[stream] ?? 0.7 * smallest]
-    }),
-  )
-}
-
-function streamSeries(config: TrafficConfig): (row: unknown) => Series[] {
-  const limits = streamLimits(config)
-  return (row) => {
-    const { stream, bytes_per_second: value } = row as StreamFeature
-    const limit = limits.get(stream)
-    return [
-      {
-        entity: stream,
-        metric: DEMAND,
-        value,
-        side: 'above',
-        unit: 'B/s',
-        ...(limit === undefined ? {} : { limit }),
-      },
-    ]
-  }
-}
-
-function regionSeries(config: TrafficConfig): (row: unknown) => Series[] {
-  return (given) => {
-    const row = given as RegionFeature
-    const rtt: Series = {
-      entity: row.region,
-      metric: RTT,
-      value: row.rtt_ms_mean,
-      side: 'above',
-      unit: 'ms',
-      limit: config.regionRttLimitMs,
-    }
-    const usable: Series = {
-      entity: row.region,
-      metric: CAPACITY,
-      value: usableCapacity(row),
-      side: 'below',
-      unit: 'B/s',
-    }
-    return [...(row.up_ratio > 0 ? [rtt] : []), ...(row.capacity_bytes_per_second_min > 0 ? [usable] : [])]
-  }
-}
+const entityOf = (key: string) => key.slice(0, key.indexOf('\n'))
 
 /** Forecasts, joint scenarios and risks of the series of one partition; all state goes into the snapshot. */
 class ForecastProcessor implements RoundProcessor {
@@ -103,20 +58,28 @@ class ForecastProcessor implements RoundProcessor {
   readonly #seriesOf: (row: unknown) => Series[]
   /** A stream that is not in a window carried nothing; a region that is not in it is unknown. */
   readonly #absentIsZero: boolean
-  readonly #bank: ForecasterBank
+  readonly #bank: LiveBank
+  readonly #tables: ForecastTables
   readonly #anomalies = new Map<string, AnomalyDetector>()
   /** When each series began: end of its first window, ms since 1970. */
   readonly #beganMs = new Map<string, number>()
   readonly #quantiles: Float64Array
   readonly #draws: Float64Array
+  #areTablesRead = false
 
-  constructor(config: TrafficConfig, seriesOf: (row: unknown) => Series[], absentIsZero: boolean) {
+  constructor(
+    config: TrafficConfig,
+    tables: ForecastTables,
+    seriesOf: (row: unknown) => Series[],
+    absentIsZero: boolean,
+  ) {
     this.#config = config
+    this.#tables = tables
     this.#seriesOf = seriesOf
     this.#absentIsZero = absentIsZero
     const { windowMs: stepMs, horizon, seasons, draws } = config
     const originEvery = Math.max(1, Math.floor(horizon / 4))
-    this.#bank = forecasterBank({
+    this.#bank = liveBank({
       stepMs,
       horizon,
       seasons,
@@ -128,15 +91,21 @@ class ForecastProcessor implements RoundProcessor {
     this.#draws = new Float64Array(draws)
   }
 
-  onRound(round: Round, out: RoundOutput): void {
+  async onRound(round: Round, out: RoundOutput): Promise<void> {
+    if (!this.#areTablesRead) await this.#tables.ready()
+    this.#areTablesRead = true
+    const known = eventsKnownAt(this.#tables.events(), round.timeMs)
+    const events = this.#near(known, round.timeMs)
     const present = new Map<string, Series>()
     for (const row of round.rows['features'] ?? []) {
       for (const series of this.#seriesOf(row)) present.set(keyOf(series.entity, series.metric), series)
     }
-    for (const [key, { value }] of present) this.#observe(key, round.timeMs, value)
+    for (const [key, { entity, value }] of present) this.#observe(key, entity, round.timeMs, value, events)
     if (this.#absentIsZero) {
-      for (const key of this.#beganMs.keys()) if (!present.has(key)) this.#observe(key, round.timeMs, 0)
+      for (const key of this.#beganMs.keys())
+        if (!present.has(key)) this.#observe(key, entityOf(key), round.timeMs, 0, events)
     }
+    this.#adopt(round.timeMs, present, known)
     if (round.replayed) return
     const origins = originsAt(
       round.timeMs,
@@ -145,19 +114,48 @@ class ForecastProcessor implements RoundProcessor {
       this.#bank.options.originGrid,
     )
     for (const key of [...present.keys()].sort())
-      this.#publish(key, present.get(key) as Series, round.timeMs, origins, out)
+      this.#publish(key, present.get(key) as Series, { issuedMs: round.timeMs, origins, events, out })
+  }
+
+  /** Events that can be felt now or within the horizon: effects last a few times as long as the event. */
+  #near(known: readonly KnownEvent[], timeMs: number): KnownEvent[] {
+    const { horizon, windowMs } = this.#config
+    return known.filter(({ validFromMs, validToMs }) => {
+      const reachMs = FELT_FOR * Math.max(validToMs - validFromMs, windowMs)
+      return validFromMs - reachMs <= timeMs + horizon * windowMs && validToMs + reachMs >= timeMs - windowMs
+    })
+  }
+
+  /** Champions that are new, a share of the series per round, so that a retraining of all does not hold a round up. */
+  #adopt(timeMs: number, present: ReadonlyMap<string, Series>, known: readonly KnownEvent[]): void {
+    const { scope, windowMs } = this.#config
+    let left = Math.max(LEAST_ADOPTIONS, Math.ceil(present.size * ADOPTED_SHARE))
+    for (const [key, { entity, metric }] of present) {
+      const forecaster = this.#bank.get(key)
+      if (forecaster === undefined || left === 0) continue
+      const champion = this.#tables.model(modelKey(scope, entity, metric))
+      if (champion !== undefined) {
+        if (champion.trainedThroughMs <= timeMs && forecaster.adopt(champion, known)) left--
+      } else if (forecaster.points <= YOUNG && forecaster.model.similarTo === '') {
+        const donors = this.#tables
+          .donors(scope, metric)
+          .filter(({ model }) => model.trainedThroughMs <= timeMs)
+        const start = startFrom(entity, windowMs, donors)
+        if (start !== undefined && forecaster.adopt(start, known)) left--
+      }
+    }
   }
 
   /**
    * The first window of a series is left out: whatever sends it began somewhere within it. Taken at face value it is an
    * error of a factor of 10 or 100, from which scenarios would be drawn for as long as it is remembered.
    */
-  #observe(key: string, timeMs: number, value: number): void {
+  #observe(key: string, entity: string, timeMs: number, value: number, events: readonly KnownEvent[]): void {
     if (!this.#beganMs.has(key)) {
       this.#beganMs.set(key, timeMs)
       return
     }
-    this.#bank.observe(key, timeMs, value)
+    this.#bank.observe(key, entity, timeMs, value, events)
     let detector = this.#anomalies.get(key)
     if (detector === undefined) {
       detector = new AnomalyDetector({ features: [key.slice(key.indexOf('\n') + 1)] })
@@ -166,9 +164,10 @@ class ForecastProcessor implements RoundProcessor {
     detector.observe([value])
   }
 
-  #publish(key: string, series: Series, issuedMs: number, origins: Float64Array, out: RoundOutput): void {
+  #publish(key: string, series: Series, issue: Issue): void {
+    const { issuedMs, origins, events, out } = issue
     const forecaster = this.#bank.get(key)
-    if (forecaster === undefined || !forecaster.forecast(this.#quantiles)) return
+    if (forecaster === undefined || !forecaster.forecast(this.#quantiles, events)) return
     const { scope, windowMs, publishSteps } = this.#config
     const q = this.#quantiles
     const id = { scope, entity: series.entity, metric: series.metric, issued_at_ms: issuedMs }
@@ -186,15 +185,15 @@ class ForecastProcessor implements RoundProcessor {
         q90: level(3),
         q975: level(4),
         q99: level(5),
-        seasonal_naive: null,
-        scale: null,
+        seasonal_naive: forecaster.seasonalNaive(step),
+        scale: forecaster.scale,
         ...model,
       }
       out.emit('forecasts', series.entity, forecast)
     }
     const beganMs = this.#beganMs.get(key) as number
     const own = origins.findLastIndex((origin) => origin > beganMs) + 1
-    if (series.metric === DEMAND && own > 0 && forecaster.draws(origins, 1, this.#draws) >= 0) {
+    if (series.metric === DEMAND && own > 0 && forecaster.draws(origins, 1, this.#draws, events) >= 0) {
       // A young series repeats the errors it has, so that none counts for all the time before it began.
       const draws = Array.from(origins, (_, k) => this.#draws[k % own] as number)
       const drawnFrom = Array.from(origins, (_, k) => origins[k % own] as number)
@@ -202,10 +201,11 @@ class ForecastProcessor implements RoundProcessor {
       out.emit('scenarios', series.entity, scenario)
     }
     if (series.limit !== undefined)
-      out.emit('risks', series.entity, this.#risk(key, series, series.limit, issuedMs, model.model_version))
+      out.emit('risks', series.entity, this.#risk(key, series, series.limit, forecaster, issue))
   }
 
-  #risk(key: string, series: Series, limit: number, issuedMs: number, modelVersion: string): Risk {
+  #risk(key: string, series: Series, limit: number, forecaster: LiveForecaster, issue: Issue): Risk {
+    const { issuedMs, events } = issue
     const { scope, windowMs, horizon } = this.#config
     const detector = this.#anomalies.get(key) as AnomalyDetector
     const { score, direction, feature } = detector
@@ -220,6 +220,7 @@ class ForecastProcessor implements RoundProcessor {
       last: series.value,
       unit: series.unit,
       anomaly: { score, direction, feature },
+      events: eventEvidence(forecaster.model.effects, events, issuedMs, horizon * windowMs),
     })
     return {
       scope,
@@ -236,7 +237,7 @@ class ForecastProcessor implements RoundProcessor {
       anomaly_direction: direction,
       anomaly_metric: feature,
       drivers: [...assessed.drivers],
-      model_version: `${modelVersion}/${RISK_VERSION}`,
+      model_version: `${forecaster.modelVersion}/${RISK_VERSION}`,
     }
   }
 
@@ -279,8 +280,11 @@ const OUTPUTS = {
   risks: { topic: 'risks.traffic', record: 'Risk', marked: true },
 } as const
 
-/** features.* to forecasts, joint scenarios and risks, partition by partition. */
-export function forecastsTopology(config: TrafficConfig): Topology {
+/**
+ * features.* to forecasts, joint scenarios and risks, partition by partition. `tables`: calendar and champions; without them each
+ * series chooses its own model.
+ */
+export function forecastsTopology(config: TrafficConfig, tables: ForecastTables = NO_TABLES): Topology {
   const node = (
     topic: string,
     record: 'StreamFeature' | 'RegionFeature',
@@ -309,13 +313,13 @@ export function forecastsTopology(config: TrafficConfig): Topology {
         'features.streams',
         'StreamFeature',
         'streams',
-        () => new ForecastProcessor(config, streamSeries(config), true),
+        () => new ForecastProcessor(config, tables, streamSeries(config), true),
       ),
       regions: node(
         'features.regions',
         'RegionFeature',
         'regions',
-        () => new ForecastProcessor(config, regionSeries(config), false),
+        () => new ForecastProcessor(config, tables, regionSeries(config), false),
       ),
     },
   })

@@ -2,7 +2,7 @@ import type { RegionFeature, StreamFeature } from '#schemas'
 import { ByteReader, ByteWriter } from '#core/math'
 import type { TrafficConfig } from './config.ts'
 import { RING_BINS } from './features.ts'
-import { usableCapacity } from './forecasts.ts'
+import { usableCapacity } from './series.ts'
 import type { Network } from './network.ts'
 import { LEAVES, type ShareTree } from './shards/index.ts'
 

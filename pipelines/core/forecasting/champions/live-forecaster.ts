@@ -205,6 +205,7 @@ export class LiveForecaster {
 const ownModel = (entity: string, stepMs: number): SeriesModel => ({
   model: '',
   version: 0,
+  trainedThroughMs: 0,
   effects: noEffects(entity, stepMs, 'log'),
   profile: new Float64Array(0),
   profileMs: 0,

@@ -154,7 +154,7 @@ function contestOf(
       const value = values[t] as number
       forecaster.observe(timeOf(t), removeEffects(effects, now, [value], timeOf(t))[0] as number)
     }
-    return { model, result: sheet.result }
+    return { model, result: (scale) => sheet.result(scale) }
   }
 }
 

@@ -7,6 +7,8 @@ export interface SeriesModel {
   readonly model: string
   /** Higher supersedes. */
   readonly version: number
+  /** It rests on nothing later, ms: before, it must not be used (replays). */
+  readonly trainedThroughMs: number
   readonly effects: EventEffects
   /** Mean course over a season as log ratios to the level; empty: none. */
   readonly profile: Float64Array
@@ -29,6 +31,7 @@ export function seriesModel(record: Model): SeriesModel {
   return {
     model: record.model,
     version: record.version,
+    trainedThroughMs: record.trained_through_ms,
     effects: {
       ...noEffects(record.entity, record.step_ms, record.effect_scale === 'linear' ? 'linear' : 'log'),
       effects: record.effects.map(learntEffect),

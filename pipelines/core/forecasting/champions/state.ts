@@ -13,7 +13,8 @@ const readColumn = (reader: ByteReader): Float64Array =>
 /** Writes what a live forecaster follows; features stay in the record. */
 export function encodeModel(writer: ByteWriter, { effects, ...model }: SeriesModel): void {
   for (const text of [model.model, model.similarTo]) writer.text(text)
-  for (const value of [model.version, model.profileMs, model.spread]) writer.f64(value)
+  for (const value of [model.version, model.trainedThroughMs, model.profileMs, model.spread])
+    writer.f64(value)
   writeColumn(writer, model.profile)
   writer.u8(effects.scale === 'log' ? 1 : 0)
   writer.varint(effects.effects.length)
@@ -32,6 +33,7 @@ export function decodeModel(reader: ByteReader, entity: string, stepMs: number):
   const model = reader.text()
   const similarTo = reader.text()
   const version = reader.f64()
+  const trainedThroughMs = reader.f64()
   const profileMs = reader.f64()
   const spread = reader.f64()
   const profile = readColumn(reader)
@@ -41,6 +43,7 @@ export function decodeModel(reader: ByteReader, entity: string, stepMs: number):
     model,
     similarTo,
     version,
+    trainedThroughMs,
     profileMs,
     spread,
     profile,

@@ -89,6 +89,7 @@ test('what a record carries is what a live forecaster follows', () => {
     step_ms: HOUR,
     model: 'blend-24',
     version: 9,
+    trained_through_ms: 4,
     seasons: [24],
     effect_scale: 'log',
     effects: recordEffects(effects),
@@ -100,6 +101,7 @@ test('what a record carries is what a live forecaster follows', () => {
   expect(seriesModel(record)).toEqual({
     model: 'blend-24',
     version: 9,
+    trainedThroughMs: 4,
     effects,
     profile: Float64Array.of(0.5, -0.5),
     profileMs: 24 * HOUR,
