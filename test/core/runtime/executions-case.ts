@@ -125,11 +125,11 @@ export function shuffledWithinGrace(flows: readonly Flow[]): Flow[] {
   return keyed.sort((a, b) => a.at - b.at).map(({ f }) => f)
 }
 
-/** The same flows, a fifth of them up to two seconds late: some within grace, some beyond it. */
+/** The same flows, a fifth of them up to five seconds late: some within grace, some beyond it. */
 export function lateFlows(): Flow[] {
   const random = mulberry32(11)
   return caseFlows().map((f) => {
-    const lateMs = random.uint32() % 5 === 0 ? random.uint32() % 2000 : 0
+    const lateMs = random.uint32() % 5 === 0 ? random.uint32() % 5000 : 0
     return { ...f, event_time_ms: f.event_time_ms - lateMs }
   })
 }
