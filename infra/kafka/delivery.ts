@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { RecordCursor } from '#core/ports'
+import { Lz4Decoder } from './lz4.ts'
 import { BatchCursor } from './record-cursor.ts'
 import { openBatch } from './visible-batches.ts'
 import type { FoundBatch } from './visible-batches.ts'
@@ -48,16 +49,20 @@ export interface DeliveryHandlers {
   onError(error: unknown, partition: ReadPartition): void
 }
 
-/** Creates an empty queue; its loop runs while there is something to hand out. */
-export function createDelivery(handlers: DeliveryHandlers): Delivery {
+/**
+ * Creates an empty queue; its loop runs while there is something to hand out. With `reuseBuffers` the bytes of a batch
+ * are overwritten by the next one.
+ */
+export function createDelivery(handlers: DeliveryHandlers, reuseBuffers = false): Delivery {
   const cursor = new BatchCursor()
+  const lz4 = reuseBuffers ? new Lz4Decoder() : undefined
   const queue: Item[] = []
   let bytes = 0
   let running: Promise<void> | null = null
 
   async function deliver({ partition, batch }: Item): Promise<void> {
     const source = batch.records
-      ? openBatch(batch, partition.topic, partition.partition, partition.generationId)
+      ? openBatch(batch, partition.topic, partition.partition, partition.generationId, lz4)
       : null
     partition.position = batch.nextOffset // before the callback: it may pause, which rewinds to the position
     if (source !== null) {

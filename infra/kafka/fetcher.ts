@@ -2,7 +2,7 @@ import type { RecordCursor, TopicPartition } from '#core/ports'
 import { ForestallError, partitionKey } from '#core/ports'
 import type { Api } from './apis.ts'
 import type { Cluster, Lane } from './cluster.ts'
-import { createDelivery } from './delivery.ts'
+import { createDelivery, type DeliveryHandlers } from './delivery.ts'
 import { createFetchPartition, rewind, rotate, stop, toFetchTopics, topicKey } from './fetch-partition.ts'
 import type { FetchPartition, ReadFrom } from './fetch-partition.ts'
 import { createFetchApi } from './fetch-response.ts'
@@ -21,6 +21,8 @@ export interface FetcherOptions {
   readonly maxBytesPerPartition?: number
   /** How long the broker holds a fetch while there is nothing new. Default 100: a resumed partition waits for it. */
   readonly maxWaitMs?: number
+  /** The bytes of a batch are overwritten by the next one. Default false. */
+  readonly reuseBuffers?: boolean
   onBatch(cursor: RecordCursor): Promise<void> | void
   /** The position of a partition has changed (batches handed out, or void ones skipped). */
   onMoved?(partition: TopicPartition, position: number): void
@@ -70,7 +72,7 @@ export function createFetcher(options: FetcherOptions): Fetcher {
   let locating = false
   let closed = false
 
-  const delivery = createDelivery({
+  const deliveryHandlers: DeliveryHandlers = {
     onBatch: (cursor) => options.onBatch(cursor),
     onMoved: (p) => {
       p.explicit = true // from here on a missing offset is lost data, wherever we began
@@ -85,7 +87,8 @@ export function createFetcher(options: FetcherOptions): Fetcher {
       else for (const each of partitions.values()) stop(each)
       report(error)
     },
-  })
+  }
+  const delivery = createDelivery(deliveryHandlers, options.reuseBuffers)
 
   const report = (error: unknown): void => {
     if (!closed) options.onError(error instanceof Error ? error : new Error(String(error)))

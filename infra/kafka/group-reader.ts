@@ -40,6 +40,7 @@ export function createGroupReader(
     readCommitted: true,
     ...(maxBytes === undefined ? {} : { maxBytes }),
     ...(maxWaitMs === undefined ? {} : { maxWaitMs }),
+    reuseBuffers: options.reuseBuffers ?? false,
     onBatch: (cursor) => handler.onBatch(cursor),
     onError: report,
   })

@@ -1,6 +1,7 @@
 import { compressionsAlgorithmsByBitmask, crc32c } from '@platformatic/kafka'
 import { ForestallError } from '#core/ports'
 import type { AbortedTransaction, RawPartition } from './fetch-response.ts'
+import type { Lz4Decoder } from './lz4.ts'
 import type { BatchSource } from './record-cursor.ts'
 
 // Layout of a record batch (format v2), offsets from its start.
@@ -16,6 +17,7 @@ const RECORD_COUNT = 57
 const RECORDS = 61
 
 const CODEC_MASK = 0x07
+const LZ4 = 3
 const APPEND_TIME = 0x08
 const TRANSACTIONAL = 0x10
 const CONTROL = 0x20
@@ -110,20 +112,26 @@ export function findBatches(
   return found
 }
 
-/** Checks the CRC-32C of a batch and decompresses it. Throws BATCH_CORRUPT naming topic, partition and offset. */
+/**
+ * Checks the CRC-32C of a batch and decompresses it. With `lz4` the records are valid until the next batch is opened.
+ * Throws BATCH_CORRUPT naming topic, partition and offset.
+ */
 export function openBatch(
   batch: FoundBatch,
   topic: string,
   partition: number,
   generationId: number,
+  lz4?: Lz4Decoder,
 ): BatchSource {
   const { buffer, at, end } = batch
-  if (crc32c(buffer.subarray(at + ATTRIBUTES, end)) !== buffer.readUInt32BE(at + CRC)) {
-    throw new ForestallError(
+  const corrupt = (what: string, cause?: unknown): ForestallError =>
+    new ForestallError(
       'BATCH_CORRUPT',
-      `the batch at ${topic}-${partition} offset ${batch.baseOffset} fails its checksum`,
+      `the batch at ${topic}-${partition} offset ${batch.baseOffset} ${what}`,
+      cause === undefined ? {} : { cause },
     )
-  }
+  if (crc32c(buffer.subarray(at + ATTRIBUTES, end)) !== buffer.readUInt32BE(at + CRC))
+    throw corrupt('fails its checksum')
   const attributes = buffer.readInt16BE(at + ATTRIBUTES)
   const appendTime = (attributes & APPEND_TIME) !== 0
   const source = {
@@ -139,12 +147,14 @@ export function openBatch(
   }
   const codec = attributes & CODEC_MASK
   if (codec === 0) return { ...source, buffer, start: at + RECORDS }
+  const compressed = buffer.subarray(at + RECORDS, end)
   const algorithm = compressionsAlgorithmsByBitmask[codec]
-  if (algorithm === undefined) {
-    throw new ForestallError(
-      'BATCH_CORRUPT',
-      `the batch at ${topic}-${partition} offset ${batch.baseOffset} has unknown codec ${codec}`,
-    )
+  if (algorithm === undefined) throw corrupt(`has unknown codec ${codec}`)
+  try {
+    const records =
+      codec === LZ4 && lz4 !== undefined ? lz4.decode(compressed) : algorithm.decompressSync(compressed)
+    return { ...source, buffer: records, start: 0 }
+  } catch (error) {
+    throw corrupt(`cannot be decompressed (codec ${codec})`, error)
   }
-  return { ...source, buffer: algorithm.decompressSync(buffer.subarray(at + RECORDS, end)), start: 0 }
 }

@@ -101,6 +101,8 @@ export interface GroupReaderOptions {
   /** Largest answer of one fetch, bytes. */
   maxBytes?: number
   maxWaitMs?: number
+  /** The bytes of a batch are overwritten by the next one: for handlers that keep none of them. Default false. */
+  reuseBuffers?: boolean
 }
 
 /** A member of a consumer group that hands out batches in place (`read_committed`). */

@@ -148,6 +148,7 @@ export class GroupWorker implements Worker {
         topics: inputTopics(topology).map(this.#topicName),
         groupInstanceId: slot,
         cooperative: true,
+        reuseBuffers: true,
         assignment: this.#single ? 'single' : 'aligned',
         ...(sessionTimeoutMs === undefined ? {} : { sessionTimeoutMs }),
         ...(maxFetchBytes === undefined ? {} : { maxBytes: maxFetchBytes }),
