@@ -1,5 +1,6 @@
 import type { Buffer } from 'node:buffer'
 import type { Socket } from 'node:net'
+import { abort } from './abort.ts'
 import type { Conditions } from './faults.ts'
 
 /** One direction of a connection. */
@@ -70,7 +71,7 @@ export function createFlow({ from, to, conditions, uniform, onPassed, onOver }: 
   function finish(what: 'end' | 'reset'): void {
     close()
     if (what === 'end') to.end()
-    else to.resetAndDestroy()
+    else abort(to)
     onOver()
   }
 

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net'
+import { abort } from './abort.ts'
 import type { Conditions } from './faults.ts'
 import { createFlow } from './flow.ts'
 
@@ -39,8 +40,8 @@ export function createLink({ client, server, conditions, uniform, onPassed, onCl
   }
 
   function reset(): void {
-    client.resetAndDestroy()
-    server.resetAndDestroy()
+    abort(client)
+    abort(server)
     close()
   }
 

@@ -78,6 +78,10 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
       elapsedS: Math.round((performance.now() - startedMs) / 100) / 10,
       sound: lost + duplicated + wrong + unknown + details.length === 0,
     }
+  } catch (error) {
+    for (const worker of workers)
+      onEvent(`worker ${worker.slot} wrote last:\n${worker.tail().slice(-10).join('\n')}`)
+    throw error
   } finally {
     await Promise.all(workers.map((worker) => worker.stop()))
     await testbed.stop()
