@@ -1,7 +1,7 @@
 import type { RecordCodec } from '#core/codec'
 import { fillableTables, type FillableTables, type ForecastTables } from '#core/forecasting'
 import { type Broker, createPause, ForestallError, type PartitionReader, systemTimers } from '#core/ports'
-import { type RecordByName, topicName } from '#schemas'
+import { topicName } from '#schemas'
 
 const RETRY_MS = 1000
 
@@ -27,8 +27,8 @@ export function followTables(
   onWarning: (error: Error) => void,
 ): FollowedTables {
   const tables: FillableTables = fillableTables()
-  const decoded = async <R extends 'CalendarEvent' | 'Model'>(record: R, value: Buffer) =>
-    (await codec.decodeAsync(value, 0, value.length, record)) as RecordByName[R]
+  const decoded = <R extends 'CalendarEvent' | 'Model'>(record: R, value: Buffer) =>
+    codec.decodeAsync(value, 0, value.length, record)
   const followers = [
     follow(broker, onWarning, {
       topic: topicName('events.calendar', prefix),
@@ -58,7 +58,7 @@ function follow(broker: Broker, onWarning: (error: Error) => void, table: Follow
   const pause = createPause(systemTimers)
   let reader: PartitionReader | undefined
   let running: Promise<void> | undefined
-  let stopped = false
+  const state = { stopped: false }
 
   const read = async (count: number, until: 'stable' | 'forever'): Promise<void> => {
     reader = broker.readPartitions({
@@ -69,11 +69,11 @@ function follow(broker: Broker, onWarning: (error: Error) => void, table: Follow
       })),
       until,
       onBatch: async (cursor) => {
-        while (!stopped && cursor.next()) {
+        while (!state.stopped && cursor.next()) {
           if (cursor.keyLength >= 0) await putRecord(table, cursor, onWarning)
           positions.set(cursor.partition, cursor.offset + 1)
         }
-        if (!stopped) positions.set(cursor.partition, cursor.nextOffset)
+        if (!state.stopped) positions.set(cursor.partition, cursor.nextOffset)
       },
     })
     try {
@@ -85,14 +85,14 @@ function follow(broker: Broker, onWarning: (error: Error) => void, table: Follow
   }
 
   const run = async (): Promise<void> => {
-    while (!stopped) {
+    while (!state.stopped) {
       try {
         const count = await partitionsOf(broker, table.topic)
         await read(count, 'stable')
         caughtUp.resolve()
-        if (!stopped) await read(count, 'forever')
+        if (!state.stopped) await read(count, 'forever')
       } catch (error) {
-        if (stopped) return
+        if (state.stopped) return
         onWarning(error as Error)
         await pause.wait(RETRY_MS)
       }
@@ -105,7 +105,7 @@ function follow(broker: Broker, onWarning: (error: Error) => void, table: Follow
       return caughtUp.promise
     },
     stop: async () => {
-      stopped = true
+      state.stopped = true
       pause.end()
       await reader?.close()
       await running

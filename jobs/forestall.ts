@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
 import type { CommonArgs } from './args.ts'
 import { addDataCommands } from './commands-data.ts'
+import { addForecastCommands } from './commands-forecast.ts'
 import { addDeadLetterCommands, addInspectionCommands } from './commands-inspect.ts'
 import { addRunCommands } from './commands-run.ts'
 import { applyConfig } from './config-file.ts'
@@ -52,6 +53,7 @@ function buildProgram(finish: (code: ExitCode) => void): Command {
   addInspectionCommands(program, finish)
   addDataCommands(program, finish)
   addDeadLetterCommands(program, finish)
+  addForecastCommands(program, finish)
   return program
 }
 

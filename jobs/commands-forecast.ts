@@ -1,0 +1,60 @@
+import { availableParallelism } from 'node:os'
+import { type Command, InvalidArgumentError } from 'commander'
+import { integerBetween, parseDuration, parseName } from './args.ts'
+import { dataDirOption, type Finish } from './commands-run.ts'
+import type { TrainArgs } from './train.ts'
+
+const REPLAY_ID = 'of this replay (latest: the newest run of up) instead of live'
+const DAY_MS = 86_400_000
+const WORKERS = integerBetween(1, 256)
+
+/** Durations separated by commas. Throws commander's InvalidArgumentError. */
+function parseDurations(text: string): number[] {
+  const durations = text.split(',').map(parseDuration)
+  if (durations.length === 0) throw new InvalidArgumentError('Write durations such as 1d,7d.')
+  return durations
+}
+
+function addTrain(program: Command, finish: Finish): void {
+  program
+    .command('train')
+    .description(
+      'choose the champion of every series out of sample, learn what events do, write them to `models`',
+    )
+    .option('--once', 'one run over all series that were not looked at for half of --every (default)')
+    .option('--schedule <cron>', 'stay and run by this cron expression, each series once per --every')
+    .option('--workers <n>', 'threads', WORKERS, Math.max(1, availableParallelism() - 1))
+    .option('--seasons <durations>', 'candidate seasons', parseDurations, [DAY_MS, 7 * DAY_MS])
+    .option('--every <duration>', 'how often each series is looked at', parseDuration, DAY_MS)
+    .option('--history <duration>', 'how far back to read', parseDuration, 28 * DAY_MS)
+    .option('--all', 'also series that were looked at lately', false)
+    .option('--replay-id <name>', `series ${REPLAY_ID} ones`, parseName, '')
+    .addOption(dataDirOption())
+    .addHelpText(
+      'after',
+      `
+A new champion must be better out of sample by 5 %. A run that is killed loses nothing: the next one goes on where
+it was. Exit status 1 if the fit of a series failed.
+
+Examples:
+  $ npm run forestall -- train --once
+  $ npm run forestall -- train --schedule '*/10 * * * *' --workers 2
+  $ npm run forestall -- train --replay-id latest --seasons 60s --json`,
+    )
+    .action(async (_: unknown, command: Command) => {
+      const {
+        schedule = null,
+        seasons: seasonsMs,
+        every: everyMs,
+        history: historyMs,
+        ...rest
+      } = command.optsWithGlobals()
+      const { runTrain } = await import('./train.ts')
+      finish(await runTrain({ ...rest, schedule, seasonsMs, everyMs, historyMs } as unknown as TrainArgs))
+    })
+}
+
+/** Commands about models, calendars and how good forecasts were. */
+export function addForecastCommands(program: Command, finish: Finish): void {
+  addTrain(program, finish)
+}
