@@ -136,6 +136,10 @@ export const ERRORS = {
     cause: 'The open windows of a worker have reached maxStateBytes, and reading on would not close any of them soon.',
     cure: 'Raise maxStateBytes, add workers, or shorten the windows, their grace, or the keys.',
   },
+  REPLICA_LATE: {
+    cause: 'Rows are in the write log, and no replica has applied them within the time allowed.',
+    cure: 'None needed for the rows; see what holds the appliers up: `blockedBy` in the health of the query router.',
+  },
 } as const
 
 /** A code of the catalogue. */
