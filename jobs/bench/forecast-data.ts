@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
+import type { KnownEvent } from '#core/forecasting'
 
 /** A series in time order as its source has it: rows, not resampled. */
 export interface Series {
@@ -12,12 +13,21 @@ export interface Series {
 /** The part a model may see, and the part it is scored on. */
 export interface Split {
   readonly key: string
+  /** NaN = gap. */
   readonly train: Float64Array
+  /** NaN = not scored. */
   readonly test: Float64Array
+  /** End of the last training step, ms. */
+  readonly lastMs: number
 }
 
+const HOUR = 3_600_000
+const DAY = 24 * HOUR
+const STEP_MS = 300_000
+
 function csvRows(path: string): string[][] {
-  const text = gunzipSync(readFileSync(path)).toString('utf8')
+  const bytes = readFileSync(path)
+  const text = (path.endsWith('.gz') ? gunzipSync(bytes) : bytes).toString('utf8')
   return text
     .split('\n')
     .slice(1)
@@ -50,7 +60,7 @@ export function loadNab(dataDir: string): Series[] {
   )
   return all.filter(({ timesMs }) => {
     const steps = timesMs.slice(1).map((time, i) => time - (timesMs[i] as number))
-    return steps.sort()[steps.length >> 1] === 300_000
+    return steps.sort()[steps.length >> 1] === STEP_MS
   })
 }
 
@@ -64,6 +74,38 @@ export function loadAbilene(dataDir: string): Series[] {
   )
 }
 
+/** Requests per whole hour of the World Cup 1998 site, and its matches (days only: the source has no kick-off times). */
+export function loadWorldCup(dataDir: string): { readonly series: Series; readonly events: KnownEvent[] } {
+  const folder = join(dataDir, 'b_worldcup98_requests_part1')
+  const rows = csvRows(join(folder, 'requests_per_minute.csv.gz'))
+  const firstMs = Math.ceil(Date.parse(rows[0]?.[0] ?? '') / HOUR) * HOUR
+  const endMs = Date.parse(rows.at(-1)?.[0] ?? '') + 60_000
+  const values = new Float64Array(Math.floor((endMs - firstMs) / HOUR))
+  for (const [time, requests] of rows) {
+    const hour = Math.floor((Date.parse(time ?? '') - firstMs) / HOUR)
+    if (hour >= 0 && hour < values.length) values[hour] = (values[hour] as number) + Number(requests)
+  }
+  const events = csvRows(join(folder, 'scheduled_events.csv')).map((row, i) => matchOf(row, i))
+  const timesMs = values.map((_, t) => firstMs + (t + 1) * HOUR)
+  return { series: { key: 'site', timesMs, values }, events }
+}
+
+function matchOf(row: readonly string[], index: number): KnownEvent {
+  const validFromMs = Date.parse(row[0] ?? '')
+  return {
+    id: `match-${index}`,
+    revision: 0,
+    kind: 'match',
+    scope: '*',
+    summary: `${row[2]} - ${row[3]}`,
+    issuedAtMs: Date.UTC(1998, 0, 1),
+    validFromMs,
+    validToMs: validFromMs + DAY,
+    severity: 0,
+    cancelled: false,
+  }
+}
+
 /**
  * The last `origins` blocks of `horizon` points of each series, newest first, each to be forecast from the
  * `maxTrain` points before it (0: all); the same split as the reference script's `--origins`.
@@ -75,7 +117,7 @@ export function lastBlocks(
   maxTrain = 0,
 ): Split[] {
   const splits: Split[] = []
-  for (const { key, values } of series) {
+  for (const { key, timesMs, values } of series) {
     for (let origin = 0; origin < origins; origin++) {
       const end = values.length - origin * horizon
       const start = end - horizon
@@ -85,8 +127,26 @@ export function lastBlocks(
         key: `${key}@${origin}`,
         train: values.slice(from, start),
         test: values.slice(start, end),
+        lastMs: timesMs[start - 1] as number,
       })
     }
   }
   return splits
+}
+
+/** The first `points` of each series. */
+export const cutTo = (series: readonly Series[], points: number): Series[] =>
+  series.map(({ key, timesMs, values }) => ({
+    key,
+    timesMs: timesMs.slice(0, points),
+    values: values.slice(0, points),
+  }))
+
+/** Series as the reference script reads them. */
+export function asCsv(series: readonly Series[]): string {
+  const lines = ['series_id,t,y']
+  for (const { key, values } of series) {
+    values.forEach((value, t) => lines.push(`${key},${t},${value}`))
+  }
+  return `${lines.join('\n')}\n`
 }

@@ -17,17 +17,25 @@ export interface Accuracy {
 
 /** Collects forecasts of one series against what happened. */
 export interface Scorer {
-  /** `quantiles`: six per step. */
+  /** `quantiles`: six per step; steps whose outcome is NaN do not count. */
   add(quantiles: Float64Array, actual: ArrayLike<number>): void
   result(): Accuracy
 }
 
-/** In-sample mean absolute error of the seasonal naive: the scale of MASE and MSIS. NaN if the series is too short, 0 if it never changes. */
+/**
+ * In-sample mean absolute error of the seasonal naive over pairs that are both known: the scale of MASE and MSIS. NaN if the series is
+ * too short, 0 if it never changes.
+ */
 export function seasonalScale(train: Float64Array, season: number): number {
   let sum = 0
-  for (let t = season; t < train.length; t++)
-    sum += Math.abs((train[t] as number) - (train[t - season] as number))
-  return sum / (train.length - season)
+  let pairs = 0
+  for (let t = season; t < train.length; t++) {
+    const change = Math.abs((train[t] as number) - (train[t - season] as number))
+    if (Number.isNaN(change)) continue
+    sum += change
+    pairs++
+  }
+  return sum / pairs
 }
 
 /** A scorer with the given scale (> 0). */
@@ -41,6 +49,7 @@ export function createScorer(scale: number): Scorer {
     add: (quantiles, actual) => {
       for (let h = 0; h < actual.length; h++) {
         const y = actual[h] as number
+        if (Number.isNaN(y)) continue
         const q = (level: number) => quantiles[h * LEVELS + level] as number
         const low = q(LOW)
         const high = q(HIGH)

@@ -134,7 +134,7 @@ function sumOfSquares(
   const alpha = parameters[0] as number
   const phi = parameters[1] as number
   const one = profiles[0] as Float64Array
-  const two = (profiles[1] ?? ZERO) as Float64Array
+  const two = profiles[1] ?? ZERO
   const gamma1 = parameters[2] as number
   const gamma2 = parameters[3] ?? 0
   let level = start

@@ -12,6 +12,7 @@ export * from './create-model.ts'
 export * from './residual-log.ts'
 export * from './scenarios.ts'
 export * from './scoring/index.ts'
+export * from './seasons.ts'
 export * from './series-forecaster.ts'
 
 export { LEVELS, QUANTILE_LEVELS } from '#core/math'

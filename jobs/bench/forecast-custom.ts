@@ -1,0 +1,98 @@
+import { findSeasons } from '#core/forecasting'
+import { ForestallError } from '#core/ports'
+import { lastRows, onGrid, readSeriesCsv } from './forecast-csv.ts'
+import { type PeerRow, type PeerTools, runPeers } from './forecast-peer.ts'
+import { type Figures, forecastSplits } from './forecast-run.ts'
+import { accuracyTable } from './forecast-table.ts'
+
+/** What `--csv` asks for. */
+export interface CsvRequest {
+  readonly file: string
+  readonly horizon: number
+  /** Steps; empty: found in the data. */
+  readonly seasons: readonly number[]
+  readonly peers: readonly string[]
+  readonly tools: PeerTools | undefined
+  readonly limitS: number
+  readonly print: (line: string) => void
+  readonly progress: (line: string) => void
+}
+
+/** What `--csv` prints last. */
+export interface CsvBench extends Figures {
+  readonly case: 'forecast'
+  readonly figure: number
+  readonly unit: 'MASE'
+  readonly runs: readonly number[]
+  readonly file: string
+  readonly horizon: number
+  readonly seasons: readonly number[]
+  /** Series too short for the horizon, or without any change from season to season: not scored. */
+  readonly leftOut: number
+  readonly peers: readonly PeerRow[]
+}
+
+/** Longest history used, in values, or in cycles of the longest season if that is more. */
+const MOST_POINTS = 4032
+const MOST_CYCLES = 7
+const REPORT_EVERY = 50
+
+/** Forecasts the last `horizon` rows of every series of a file from the rows before them. Throws CONFIG_INVALID. */
+export async function benchCsv(request: CsvRequest): Promise<CsvBench> {
+  const { file, horizon, print, progress } = request
+  if (!Number.isInteger(horizon) || horizon < 1 || horizon > 1000) {
+    throw new ForestallError('CONFIG_INVALID', '--horizon must be a whole number of rows, 1..1000')
+  }
+  if (request.seasons.some((season) => !Number.isInteger(season) || season < 2)) {
+    throw new ForestallError(
+      'CONFIG_INVALID',
+      '--season and --season2 must be whole numbers of rows, at least 2',
+    )
+  }
+  const series = readSeriesCsv(file)
+  const splits = lastRows(series.map(onGrid), horizon)
+  const seasons = request.seasons.length > 0 ? request.seasons : findSeasons(splits.map(({ train }) => train))
+  progress(
+    `${file}: ${series.length} series, ${splits.length} windows, seasons ${seasons.join(', ') || 'none'}`,
+  )
+  const longest = Math.max(1, ...seasons)
+  const ours = forecastSplits(splits, {
+    horizon,
+    seasons: [...seasons].sort((a, b) => a - b),
+    scaleSeason: seasons[0] ?? 1,
+    stepMs: 1,
+    historyPoints: Math.max(MOST_POINTS, MOST_CYCLES * longest),
+    progress: (done, of) => {
+      if (done % REPORT_EVERY === 0 || done === of) progress(`${done} of ${of} series`)
+    },
+  })
+  const peers = await peersOf(request, series, seasons)
+  print(accuracyTable(`${file}, ${horizon} rows ahead (${ours.series} series)`, { ours }, peers))
+  return {
+    case: 'forecast',
+    figure: ours.mase,
+    unit: 'MASE',
+    runs: [ours.mase],
+    file,
+    horizon,
+    seasons,
+    leftOut: series.length - ours.series,
+    ...ours,
+    peers,
+  }
+}
+
+async function peersOf(
+  { peers, tools, horizon, limitS, progress }: CsvRequest,
+  series: ReturnType<typeof readSeriesCsv>,
+  seasons: readonly number[],
+): Promise<PeerRow[]> {
+  if (peers.length === 0) return []
+  if (!tools) {
+    progress('statsforecast was not found: FORESTALL_STATSFORECAST names a Python that has it')
+    return []
+  }
+  const [season = 1, season2] = seasons
+  const set = { series, horizon, season, ...(season2 === undefined ? {} : { season2 }) }
+  return await runPeers(tools, set, peers, limitS, progress)
+}
