@@ -20,8 +20,11 @@ const step = fc.oneof(
     arbitrary: fc.record({
       kind: fc.constantFrom('flow' as const),
       partition: fc.nat(PARTITIONS - 1),
-      /** Against the largest time so far: most go on, some are late within grace, some beyond. */
-      stepMs: fc.integer({ min: -2200, max: 700 }),
+      /** Against the largest time so far: most go on, some are late within grace, some beyond, some after a gap. */
+      stepMs: fc.oneof(
+        { weight: 6, arbitrary: fc.integer({ min: -2200, max: 700 }) },
+        { weight: 1, arbitrary: fc.integer({ min: -5000, max: 9000 }) },
+      ),
       stream: fc.nat(3),
       bytes: fc.nat(1000),
     }),

@@ -61,9 +61,12 @@ export class WindowSink {
     return Number.isFinite(beforeMs) && this.#closedThroughMs < beforeMs + this.#spec.sizeMs - 1
   }
 
-  /** Emits what the watermark closes in the middle of a batch; true if anything was emitted. */
+  /**
+   * Emits what the watermark closes in the middle of a batch; true if anything was emitted. Also where nothing is open:
+   * a late record may still come that belongs to a window that closes now and to one that does not.
+   */
   pass(watermarkMs: number): boolean {
-    return this.store.size > 0 && this.advance(watermarkMs, false, false)
+    return this.advance(watermarkMs, false, false)
   }
 
   /** Emits what the watermark closes and tells the progress; true if anything was emitted. */
