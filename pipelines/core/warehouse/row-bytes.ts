@@ -29,6 +29,26 @@ export class RowBytes {
     this.#at = length
   }
 
+  /** Makes room for `bytes`; returns where they begin in `buffer`. */
+  reserve(bytes: number): number {
+    this.#room(bytes)
+    return this.#at
+  }
+
+  /** What `reserve` made room for has been written up to here. */
+  advance(to: number): void {
+    this.#at = to
+  }
+
+  /** For code that writes after `reserve`; another one after each `reserve`. */
+  get buffer(): Uint8Array {
+    return this.#buffer
+  }
+
+  get view(): DataView {
+    return this.#view
+  }
+
   u8(value: number): void {
     this.#room(1)
     this.#buffer[this.#at++] = value

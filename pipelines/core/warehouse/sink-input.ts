@@ -1,7 +1,7 @@
 import { Buffer } from 'node:buffer'
 import { isError, type RecordCursor } from '#core/ports'
 import type { RecordCodec } from '../codec/index.ts'
-import { NeedsSchema } from '../codec/index.ts'
+import { NeedsSchema, wireSchemaId } from '../codec/index.ts'
 import type { SinkCounters } from './counters.ts'
 import type { TableLane } from './table-lane.ts'
 
@@ -9,7 +9,11 @@ import type { TableLane } from './table-lane.ts'
  * Decodes the value in `buffer[start, end)`. What it throws makes the record undecodable, except
  * REGISTRY_FAILED, which is tried again.
  */
-export type Decode = (topic: string, buffer: Buffer, start: number, end: number) => object | Promise<object>
+export interface Decode {
+  (topic: string, buffer: Buffer, start: number, end: number): object | Promise<object>
+  /** JSON text of a writer schema: with it, plain records become rows without being decoded. Throws RECORD_SCHEMA_UNKNOWN. */
+  writerSchema?(schemaId: number): Promise<string>
+}
 
 /** A record that the sink could not use; its bytes are copies. */
 export interface UndecodableRecord {
@@ -24,7 +28,7 @@ export interface UndecodableRecord {
 
 /** Decodes with a codec; unknown writer schemas are fetched on the way. */
 export function decodeWith(codec: RecordCodec): Decode {
-  return (_topic, buffer, start, end) => {
+  const decode = (_topic: string, buffer: Buffer, start: number, end: number) => {
     try {
       return codec.decode(buffer, start, end)
     } catch (error) {
@@ -32,6 +36,7 @@ export function decodeWith(codec: RecordCodec): Decode {
       throw error
     }
   }
+  return Object.assign(decode, { writerSchema: (id: number) => codec.writerSchema(id) })
 }
 
 /** What `readBatch` needs. */
@@ -52,8 +57,16 @@ export async function readBatch(
   deps: InputDeps,
 ): Promise<void> {
   const { counters } = deps
+  const only = lanes.length === 1 && deps.decode.writerSchema !== undefined ? lanes[0] : undefined
   while (cursor.next()) {
     counters.records++
+    if (only !== undefined && cursor.valueLength > 0) {
+      const { valueStart, valueLength } = cursor
+      if (only.transcode(cursor, valueStart, valueStart + valueLength, partitionKey)) continue
+      const id = wireSchemaId(cursor.buffer, valueStart, valueStart + valueLength)
+      // Awaiting every record would cost a turn of the event loop each.
+      if (id >= 0 && !only.knows(id)) await learn(id, only, deps.decode)
+    }
     if (cursor.valueLength < 0 && isMark(cursor)) {
       counters.marks++
       continue
@@ -63,7 +76,6 @@ export async function readBatch(
       if (cursor.valueLength >= 0) {
         const { valueStart, valueLength } = cursor
         const decoded = deps.decode(cursor.topic, cursor.buffer, valueStart, valueStart + valueLength)
-        // Awaiting every record would cost a turn of the event loop each.
         record = decoded instanceof Promise ? await decoded : decoded
       }
       append(record, cursor, partitionKey, lanes, counters)
@@ -73,6 +85,12 @@ export async function readBatch(
       await deps.onUndecodable(copyOf(cursor, error as Error))
     }
   }
+}
+
+/** A schema that is new to the lane: its records are transcoded from the next one on. A registry that is down is met while decoding. */
+async function learn(schemaId: number, lane: TableLane, decode: Decode): Promise<void> {
+  const text = await decode.writerSchema?.(schemaId).catch(() => undefined)
+  if (text !== undefined) lane.learn(schemaId, text)
 }
 
 function append(

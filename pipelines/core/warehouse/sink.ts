@@ -202,7 +202,7 @@ class TableSink implements Sink, GroupHandler {
       random,
       counters: this.metrics,
       flushRows,
-      flushBytes: this.#laneBytes / 2,
+      flushBytes: this.#laneBytes / 4,
       flushMs: this.#flushMs,
       onSettled: () => this.#onSettled(),
       onError: (error) => this.#o.onError(error),

@@ -73,6 +73,25 @@ describe('when rows are sent', () => {
     expect(warehouse.inserts).toHaveLength(2)
     expect(settled).toBe(1)
   })
+
+  test('a full block goes beside the one under way, a third waits', async () => {
+    append(1, 2, 3)
+    append(4, 5, 6)
+    append(7, 8, 9)
+    expect(warehouse.inserts).toHaveLength(2)
+    insert(1).succeed()
+    await microtasks()
+    expect(lane.pendingFrom(KEY)).toBe(1)
+    expect(warehouse.inserts).toHaveLength(3)
+    insert(0).succeed()
+    await microtasks()
+    expect(lane.pendingFrom(KEY)).toBe(7)
+    insert(2).succeed()
+    await microtasks()
+    expect(lane.pendingFrom(KEY)).toBeUndefined()
+    expect(lane.bytes).toBe(0)
+    expect(counters.bufferedBytes).toBe(0)
+  })
 })
 
 describe('what is durable', () => {

@@ -1,0 +1,55 @@
+// The sink of the bench `sink` in a process of its own: it may be killed. Told what to do by its first argument (JSON).
+import { createCodec } from '#core/codec'
+import { systemClock } from '#core/ports'
+import { createSink, decodeWith } from '#core/warehouse'
+import { createWarehouse } from '#infra/clickhouse'
+import { createBroker } from '#infra/kafka'
+import { TABLES } from '#schemas'
+import { knownRegistry } from './live-topology.ts'
+
+/** What to copy from where to where. */
+export interface SinkProcessOptions {
+  readonly broker: string
+  readonly clickhouse: string
+  readonly groupId: string
+  readonly prefix: string
+  readonly table: string
+  readonly flushRows: number
+}
+
+const options = JSON.parse(process.argv[2] ?? '{}') as SinkProcessOptions
+const broker = createBroker({ bootstrapBrokers: [options.broker], clientId: 'bench-sink' })
+const warehouse = createWarehouse({ url: options.clickhouse, attempts: 1 })
+const sink = createSink({
+  broker,
+  warehouse,
+  groupId: options.groupId,
+  groupInstanceId: 'bench',
+  topicPrefix: options.prefix,
+  tables: TABLES.filter((table) => table.name === options.table),
+  decode: decodeWith(createCodec(await knownRegistry())),
+  clock: systemClock,
+  flushRows: options.flushRows,
+  maxBufferedBytes: 256 << 20,
+  onError: (error) => process.send?.({ error: error.message }),
+})
+const before = process.cpuUsage()
+const beganMs = performance.now()
+await sink.start()
+const rows = (): number => sink.metrics.rows[options.table] ?? 0
+const timer = setInterval(() => process.send?.({ rows: rows() }), 50)
+await sink.drained()
+clearInterval(timer)
+const { user, system } = process.cpuUsage(before)
+process.send?.({
+  done: {
+    rows: rows(),
+    seconds: (performance.now() - beganMs) / 1000,
+    cpuSeconds: (user + system) / 1e6,
+    metrics: sink.metrics,
+  },
+})
+await sink.stop()
+await warehouse.close()
+await broker.close()
+process.disconnect?.()
