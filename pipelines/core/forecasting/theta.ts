@@ -14,9 +14,11 @@ interface State {
   intercept: number
   slope: number
   mean: number
+  /** (1 - alpha)^count: the weight of the start. */
+  fade: number
 }
 
-const empty = (): State => ({ count: 0, level: 0, intercept: 0, slope: 0, mean: 0 })
+const empty = (): State => ({ count: 0, level: 0, intercept: 0, slope: 0, mean: 0, fade: 1 })
 
 /**
  * Dynamic optimised theta (Fiorucci, Pellegrini, Louzada, Petropoulos, Koehler 2016) on the values less their seasonal means: a level with
@@ -74,18 +76,18 @@ export class Theta implements ForecastModel {
   }
 
   encode(writer: ByteWriter): void {
-    const { count, level, intercept, slope, mean } = this.#state
+    const { count, level, intercept, slope, mean, fade } = this.#state
     writer.varint(count)
     writer.varint(this.#phase)
-    for (const value of [level, intercept, slope, mean, this.#alpha, this.#share]) writer.f64(value)
+    for (const value of [level, intercept, slope, mean, fade, this.#alpha, this.#share]) writer.f64(value)
     for (const profile of this.#profiles) encodeFloats(writer, profile)
   }
 
   decode(reader: ByteReader): void {
     const count = reader.varint()
     this.#phase = reader.varint()
-    const [level, intercept, slope, mean] = [reader.f64(), reader.f64(), reader.f64(), reader.f64()] as const
-    this.#state = { count, level, intercept, slope, mean }
+    const [level, intercept, slope] = [reader.f64(), reader.f64(), reader.f64()] as const
+    this.#state = { count, level, intercept, slope, mean: reader.f64(), fade: reader.f64() }
     this.#alpha = reader.f64()
     this.#share = reader.f64()
     for (const profile of this.#profiles) decodeFloats(reader, profile)
@@ -104,8 +106,7 @@ export class Theta implements ForecastModel {
 
   /** The next value without its season. */
   #next(): number {
-    const { count, level, intercept, slope } = this.#state
-    const fade = (1 - this.#alpha) ** count
+    const { level, intercept, slope, fade } = this.#state
     const slopeSum = (1 - fade * (1 - this.#alpha)) / this.#alpha
     return level + this.#share * (fade * intercept + slope * slopeSum)
   }
@@ -130,4 +131,5 @@ function step(state: State, alpha: number, value: number): void {
   state.slope = t === 0 ? 0 : ((t - 1) * state.slope + (6 * (value - before)) / (t + 1)) / (t + 2)
   state.intercept = state.mean - (state.slope * (t + 2)) / 2
   state.count = t + 1
+  state.fade *= 1 - alpha
 }
