@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os'
 import { type Command, InvalidArgumentError } from 'commander'
-import { integerBetween, parseDuration, parseName } from './args.ts'
+import type { AccuracyArgs } from './accuracy.ts'
+import { integerBetween, parseDuration, parseName, parseSince } from './args.ts'
 import { dataDirOption, type Finish } from './commands-run.ts'
 import type { TrainArgs } from './train.ts'
 
@@ -54,7 +55,39 @@ Examples:
     })
 }
 
+function addAccuracy(program: Command, finish: Finish): void {
+  program
+    .command('accuracy')
+    .description(
+      'how good were the forecasts issued? MASE, pinball, coverage, MSIS per series and horizon, worst first',
+    )
+    .option('--since <when>', 'issued since: a time, or how long ago (2h)', (text: string) =>
+      parseSince(text, Date.now()),
+    )
+    .option('--worst <n>', 'rows shown', integerBetween(1, 100_000), 20)
+    .option('--versions', 'one row per version of a model', false)
+    .option('--alert', 'raise and withdraw alerts on alerts.forecasts', false)
+    .option('--replay-id <name>', `forecasts ${REPLAY_ID} ones`, parseName, '')
+    .addOption(dataDirOption())
+    .addHelpText(
+      'after',
+      `
+Exit status 1 if a model is worse than the seasonal naive by 5 % over at least 30 forecasts.
+
+Examples:
+  $ npm run forestall -- accuracy --replay-id latest
+  $ npm run forestall -- accuracy --since 24h --worst 5 --alert
+  $ npm run forestall -- accuracy --versions --json`,
+    )
+    .action(async (_: unknown, command: Command) => {
+      const { since: sinceMs = null, ...rest } = command.optsWithGlobals()
+      const { runAccuracy } = await import('./accuracy.ts')
+      finish(await runAccuracy({ ...rest, sinceMs } as unknown as AccuracyArgs))
+    })
+}
+
 /** Commands about models, calendars and how good forecasts were. */
 export function addForecastCommands(program: Command, finish: Finish): void {
   addTrain(program, finish)
+  addAccuracy(program, finish)
 }
