@@ -38,7 +38,7 @@ export function lanesTopology(lanes: readonly Lane[]): Topology {
           eventTime: 'event_time_ms',
           maxAheadMs: 0,
           earliestMs: 1,
-          idleMs: 3_600_000,
+          idleMs: lane.idleMs ?? 3_600_000,
           maxRecordBytes: 10_000,
         },
       ]),
@@ -55,6 +55,7 @@ function windowsOf(lane: Lane): Topology['windows'][string] {
     sizeMs: lane.sizeMs,
     advanceMs: lane.advanceMs,
     graceMs: lane.graceMs,
+    ...(lane.merge ? { merge: lane.merge } : {}),
     aggregates: {
       records: count(),
       bytes: sum(F.bytes),
@@ -112,9 +113,10 @@ export async function prepareOurs({ codec, lanes }: OursRun): Promise<void> {
 const POLL_MS = 50
 
 /**
- * Runs two workers until the group has committed the end of all inputs. Rejects with what a worker warns of: nothing is to go wrong here.
+ * Runs two workers until the group has committed the end of all inputs and `isOut` says that all is written. Rejects
+ * with what a worker warns of: nothing is to go wrong here.
  */
-export async function runOurs(run: OursRun): Promise<void> {
+export async function runOurs(run: OursRun, isOut: () => Promise<boolean> = async () => true): Promise<void> {
   const { broker, codec, lanes, prefix, partitions } = run
   const topology = lanesTopology(lanes)
   const troubles: Error[] = []
@@ -141,7 +143,10 @@ export async function runOurs(run: OursRun): Promise<void> {
     for (let done = false; !done; await delay(POLL_MS)) {
       for (const trouble of troubles) throw trouble
       const committed = await admin.committed(`${prefix}${topology.name}`, inputs)
-      done = committed.every((c) => c.offset >= (ends.get(partitionKey(c.topic, c.partition)) ?? 0))
+      const read = committed.every(
+        (c) => Math.max(0, c.offset) >= (ends.get(partitionKey(c.topic, c.partition)) ?? 0),
+      )
+      done = read && (await isOut())
     }
   } finally {
     for (const worker of workers) await worker.stop()

@@ -7,11 +7,12 @@ import { createCodec, type RecordCodec } from '#core/codec'
 import type { Broker } from '#core/ports'
 import { createBroker } from '#infra/kafka'
 import { startKafka } from '#infra/local'
-import { AVRO, deadLetterTopic, type Flow } from '#schemas'
+import { AVRO, deadLetterTopic } from '#schemas'
 import { createMemoryRegistry } from '../../pipelines/core/runtime/testing/memory-registry.ts'
 import { differences, readWindows, runPeer } from '../../test/bench/peers/kafka-streams/peer.ts'
 import { readTopic } from '../demo/topic-reader.ts'
 import {
+  flowOf,
   LANES,
   type Lane,
   laneOf,
@@ -63,24 +64,6 @@ async function makeTopics({ broker, lanes, prefix, partitions }: OursRun): Promi
   ])
   await admin.close()
 }
-
-const flowOf = (stream: string, event_time_ms: number, bytes: number): Flow => ({
-  event_time_ms,
-  origin: 'differential',
-  stream,
-  bytes,
-  packets: 1,
-  protocol: 6,
-  src_port: 0,
-  dst_port: 443,
-  flow_hash: 0,
-  duration_ms: 0,
-  src_addr: '',
-  dst_addr: '',
-  src_region: '',
-  dst_region: '',
-  sampling_rate: 1,
-})
 
 /** Writes the input of all seeds; returns the number of records. */
 async function load({ broker, codec, lanes, prefix }: OursRun, seeds: readonly number[]): Promise<number> {

@@ -2,7 +2,7 @@ import { Buffer } from 'node:buffer'
 import type { RecordCodec } from '#core/codec'
 import { type Broker, mulberry32 } from '#core/ports'
 import { partitionOf } from '#core/runtime'
-import type { Flow } from '#schemas'
+import { flowOf } from './differential-input.ts'
 import { inputOf } from './differential-ours.ts'
 
 /** One minute, so that all of the input lies in windows that are open when the process is killed. */
@@ -15,24 +15,6 @@ const BASE_MS = 28_333_333 * LANE.sizeMs
 const PENDING_BYTES = 8 << 20
 /** Events of the window lie in its first 50 s. */
 const SPREAD_MS = 50_000
-
-const flowOf = (stream: string, event_time_ms: number, bytes: number): Flow => ({
-  event_time_ms,
-  origin: 'recovery',
-  stream,
-  bytes,
-  packets: 1,
-  protocol: 6,
-  src_port: 0,
-  dst_port: 443,
-  flow_hash: 0,
-  duration_ms: 0,
-  src_addr: '10.0.0.1',
-  dst_addr: '10.0.0.2',
-  src_region: 'a',
-  dst_region: 'b',
-  sampling_rate: 1,
-})
 
 /** Writes `perKey` records of each of `keys` keys, in order of time, all of one window. */
 export async function loadWindow(

@@ -3,7 +3,8 @@ import { benchDifferential, type DifferentialBench } from '../../jobs/bench/diff
 import { LANES } from '../../jobs/bench/differential-input.ts'
 
 /** `npm run bench -- differential` runs 60 seeds; `-- --seed N` repeats one. */
-const SEEDS = Array.from({ length: 12 }, (_, seed) => seed)
+// 35 and 58 have found a fault.
+const SEEDS = [...Array.from({ length: 12 }, (_, seed) => seed), 35, 58]
 
 describe('the same input through Kafka Streams (exactly_once_v2) on the same broker', () => {
   let result: DifferentialBench
