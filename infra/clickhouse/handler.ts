@@ -66,6 +66,9 @@ export function createHandler(
   }
 }
 
+/** Statements for which a full disk is no obstacle. */
+const FREES_OR_WRITES_NOTHING = /^\s*(DROP|TRUNCATE|KILL|SET|USE|SYSTEM)\b/i
+
 const bare = (request: IncomingMessage, url: URL) =>
   request.method === 'GET' && !url.searchParams.has('query')
 
@@ -87,6 +90,7 @@ async function answer(
     }
   }
   if (statement.kind === 'read') return answerRead(engine, spool, response, query, sql, statement, signal)
+  if (statement.kind !== 'insert' && !FREES_OR_WRITES_NOTHING.test(sql)) await spool.checkRoom()
   const outcome =
     statement.kind === 'insert'
       ? await runInsert(engine, spool, query, sql, statement, rowsInBody ? request : whole, signal)
@@ -136,7 +140,7 @@ async function answerRead(
     }
     const outcome = await engine.run(job)
     const empty = !existsSync(path) // FORMAT Null
-    if (!empty) spool.checkRoom(path)
+    if (!empty) spool.checkRoomBehind(path)
     setHeaders(response, query, format, outcome, false)
     if (empty) return await sendBytes(response, query, Buffer.alloc(0))
     await sendFile(response, query, path)

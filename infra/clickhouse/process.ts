@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, fstatSync, mkdirSync, openSync, readFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ForestallError } from '#core/ports'
@@ -38,6 +38,7 @@ export async function startClickHouse(options: ClickHouseOptions): Promise<Click
   const { dataDir, port = 0, logFile, onExit } = options
   mkdirSync(dirname(logFile), { recursive: true })
   const log = openSync(logFile, 'a')
+  const logFrom = fstatSync(log).size
   const child = spawn(process.execPath, [HOST, '--data-dir', dataDir, '--port', String(port)], {
     // A group of its own: Ctrl-C in the terminal must reach the parent alone, which then stops it in order.
     detached: true,
@@ -46,7 +47,7 @@ export async function startClickHouse(options: ClickHouseOptions): Promise<Click
   })
   closeSync(log)
   const exited = once(child, 'exit')
-  const url = await ready(child, exited, logFile).catch(async (error: unknown) => {
+  const url = await ready(child, exited, { logFile, logFrom }).catch(async (error: unknown) => {
     child.kill('SIGKILL')
     throw error
   })
@@ -68,12 +69,18 @@ export async function startClickHouse(options: ClickHouseOptions): Promise<Click
   }
 }
 
-async function ready(child: ChildProcess, exited: Promise<unknown[]>, logFile: string): Promise<string> {
+/** A log, and where this process began to write to it. */
+interface Log {
+  readonly logFile: string
+  readonly logFrom: number
+}
+
+async function ready(child: ChildProcess, exited: Promise<unknown[]>, log: Log): Promise<string> {
   const timer = Promise.withResolvers<never>()
-  const late = setTimeout(() => timer.reject(failed(logFile, 'was not ready in time')), READY_MS)
+  const late = setTimeout(() => timer.reject(failed(log, 'was not ready in time')), READY_MS)
   const message = once(child, 'message').then(([m]) => (m as { url: string }).url)
   const ended = exited.then(() => {
-    throw failed(logFile, 'ended while it started')
+    throw failed(log, 'ended while it started')
   })
   // Both settle later than the race that they may lose.
   ended.catch(() => undefined)
@@ -85,13 +92,16 @@ async function ready(child: ChildProcess, exited: Promise<unknown[]>, logFile: s
   }
 }
 
-function failed(logFile: string, what: string): ForestallError {
-  const tail = readFileSync(logFile, 'utf8').split('\n').slice(-12).join('\n')
-  if (tail.includes('Failed to create connection for path')) {
+function failed({ logFile, logFrom }: Log, what: string): ForestallError {
+  const text = readFileSync(logFile).toString('utf8', logFrom)
+  // The engine's words; "Failed to create connection" alone may mean damaged data as well.
+  if (/Cannot lock file .*already running/.test(text)) {
     return new ForestallError(
       'ALREADY_RUNNING',
       `Another process uses the data folder of ClickHouse (${logFile}).`,
     )
   }
-  return new ForestallError('STACK_FAILED', `ClickHouse ${what}; the end of ${logFile}:\n${tail}`)
+  const said = text.split('\n').filter((line) => line.startsWith('Code: '))
+  const lines = said.length > 0 ? said.slice(-3) : text.split('\n').slice(-12)
+  return new ForestallError('STACK_FAILED', `ClickHouse ${what}; from ${logFile}:\n${lines.join('\n')}`)
 }

@@ -26,13 +26,16 @@ export interface Spool {
    */
   write(parts: (Uint8Array | Readable)[]): Promise<{ path: string; bytes: number }>
   /** Throws 243 if the disk has no room behind this file: what the engine wrote to it may then be cut off. */
-  checkRoom(path: string): void
+  checkRoomBehind(path: string): void
+  /** Throws 243 if the disk has no room for a megabyte: the engine acknowledges statements whose files it cut off. */
+  checkRoom(): Promise<void>
   remove(path: string): Promise<void>
 }
 
 /** Linux and macOS: no space, over quota, and beyond the size that this process may write. */
 const FULL = new Set(['ENOSPC', 'EDQUOT', 'EFBIG'])
 const ROOM = Buffer.alloc(64 << 10)
+const STATEMENT_ROOM = Buffer.alloc(1 << 20)
 
 /** A failed write as ClickHouse words a full disk, which passes; other errors as they are. */
 function asFull(error: unknown): unknown {
@@ -87,7 +90,7 @@ export function openSpool(dir: string, maxBytes: number, maxTotalBytes: number):
         throw asFull(error)
       }
     },
-    checkRoom(path) {
+    checkRoomBehind(path) {
       // The engine says nothing when the last bytes of an answer do not fit.
       const file = openSync(path, 'r+')
       try {
@@ -99,6 +102,10 @@ export function openSpool(dir: string, maxBytes: number, maxTotalBytes: number):
       } finally {
         closeSync(file)
       }
+    },
+    async checkRoom() {
+      const { path } = await spool.write([STATEMENT_ROOM])
+      await spool.remove(path)
     },
     async remove(path) {
       total -= sizes.get(path) ?? 0

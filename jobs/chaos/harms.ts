@@ -1,7 +1,6 @@
 import { createPause, systemTimers } from '#core/ports'
 import type { Part } from '#infra/local'
 import { DECISIONS, FEATURES, FORECASTS } from '#traffic-routing'
-import { boundFiles, diskFullMissing } from './disk-full.ts'
 import type { BrokerRole, Harm } from './schedule.ts'
 import type { Testbed } from './testbed.ts'
 import type { WorkerProcess } from './worker-process.ts'
@@ -27,8 +26,6 @@ export interface Victims {
 const WELL_LIMIT_MS = 30_000
 const LOOK_MS = 200
 const START_ATTEMPTS = 3
-/** Small enough that no insert fits, large enough that a line of a log may. */
-const FULL_BYTES = 64
 
 /** Does a harm. Null: it cannot be done here; `onEvent` was told why. */
 export async function doHarm(victims: Victims, harm: Harm): Promise<Done | null> {
@@ -147,12 +144,11 @@ async function untilWell({ roles }: Testbed, onEvent: (text: string) => void): P
 }
 
 function fillDisk({ testbed, onEvent }: Victims): Done | null {
-  const missing = diskFullMissing()
-  const pid = testbed.stack.parts.clickhouse?.running?.pid
-  if (missing !== '' || pid === undefined) {
-    onEvent(`skipped: ${missing || 'clickhouse does not run'}`)
+  const { disk } = testbed
+  if (disk.missing !== '') {
+    onEvent(`skipped: full disk of clickhouse: ${disk.missing}`)
     return null
   }
-  boundFiles(pid, FULL_BYTES)
-  return { found: '', heal: async () => boundFiles(pid, Infinity) }
+  disk.fill()
+  return { found: '', heal: async () => disk.clear() }
 }

@@ -137,7 +137,7 @@ async function runUnderLoad(
       windowMs: WINDOW_MS,
       clock: systemClock,
       recordsPerSecond: RECORDS_PER_SECOND,
-      onError: (error) => onEvent(`load: ${error.message}`),
+      onError: sayOnce(onEvent),
     })
     const harms = await Promise.race([inflict(plan, { testbed, workers, prefix, onEvent }, stopped), died])
     onEvent('schedule over')
@@ -154,6 +154,15 @@ async function runUnderLoad(
   } finally {
     await broker.close()
     await warehouse.close()
+  }
+}
+
+/** What fails for a while fails often. */
+function sayOnce(onEvent: (text: string) => void): (error: Error) => void {
+  let last = ''
+  return ({ message }) => {
+    if (message !== last) onEvent(`load: ${message}`)
+    last = message
   }
 }
 

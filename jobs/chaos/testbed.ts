@@ -1,8 +1,10 @@
+import { join } from 'node:path'
 import { mulberry32 } from '#core/ports'
 import { type BrokerRoles, createBrokerRoles } from '#infra/kafka'
 import { freePort, type PartDeath, type Stack, startStack } from '#infra/local'
 import { type Relay, startRelay } from '#infra/relay'
 import type { ChaosPlan, NetworkPlace } from './schedule.ts'
+import { mountSmallDisk, type SmallDisk } from './small-disk.ts'
 
 /** A stack, with a relay between it and everything that a worker connects to. */
 export interface Testbed {
@@ -11,6 +13,8 @@ export interface Testbed {
   /** Where the parts are for a worker: behind relays. */
   environmentOf(slot: string): Readonly<Record<string, string>>
   relaysOf(place: NetworkPlace): readonly Relay[]
+  /** Where ClickHouse keeps its data. */
+  readonly disk: SmallDisk
   stop(): Promise<void>
 }
 
@@ -41,6 +45,7 @@ export async function startTestbed(options: TestbedOptions): Promise<Testbed> {
     return relay
   }
   const closeRelays = () => Promise.all(relays.map((relay) => relay.close()))
+  const disk = mountSmallDisk(join(dataDir, 'clickhouse'))
   try {
     const paths = await kafkaPaths(plan, relayTo)
     const stack = await startStack({
@@ -63,6 +68,7 @@ export async function startTestbed(options: TestbedOptions): Promise<Testbed> {
     return {
       stack,
       roles,
+      disk,
       environmentOf: (slot) => ({
         KAFKA_BROKERS: paths
           .filter((path) => path.slot === slot)
@@ -84,10 +90,12 @@ export async function startTestbed(options: TestbedOptions): Promise<Testbed> {
         // Its data goes with it: nobody waits for a clean end.
         await Promise.all(stack.brokers.map((broker) => broker.kill9()))
         await stack.stop()
+        disk.remove()
       },
     }
   } catch (error) {
     await closeRelays()
+    disk.remove()
     throw error
   }
 }

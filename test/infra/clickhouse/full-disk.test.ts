@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { isError } from '#core/ports'
 import { type ClickHouseProcess, createWarehouse, startClickHouse } from '#infra/clickhouse'
 import { failOnLeaks } from '../../support/leaks.ts'
+import { until } from '../../support/until.ts'
 
 failOnLeaks()
 
@@ -15,8 +16,12 @@ let clickhouse: ClickHouseProcess
 const limit = (bytes: string): void =>
   void execFileSync('prlimit', ['--pid', String(clickhouse.pid), `--fsize=${bytes}:unlimited`])
 
+const start = () => startClickHouse({ dataDir: join(dir, 'data'), logFile: join(dir, 'clickhouse.log') })
+/** Once the process that was killed has let go of its files. */
+const startAgain = () => until(start, { what: 'a second start' })
+
 beforeAll(async () => {
-  clickhouse = await startClickHouse({ dataDir: join(dir, 'data'), logFile: join(dir, 'clickhouse.log') })
+  clickhouse = await start()
 })
 afterAll(async () => {
   await clickhouse.stop()
@@ -25,7 +30,7 @@ afterAll(async () => {
 
 // prlimit (util-linux) changes the limits of a running process; there is nothing like it elsewhere.
 describe.skipIf(process.platform !== 'linux')('a full disk', () => {
-  test('is an error that passes, for inserts and for answers; what was refused can be sent again', async () => {
+  test('is an error that passes, for inserts, answers and DDL; what was refused can be sent again', async () => {
     const warehouse = createWarehouse({ url: clickhouse.url, attempts: 1 })
     await warehouse.command(
       'CREATE TABLE t (n UInt32) ENGINE = MergeTree ORDER BY n SETTINGS non_replicated_deduplication_window = 100',
@@ -33,9 +38,11 @@ describe.skipIf(process.platform !== 'linux')('a full disk', () => {
     const rows = Buffer.alloc(4000)
     const insert = () => warehouse.insertRowBinary('t', ['n'], rows, { token: 'x' })
     const answers: string[] = []
+    const select = () => warehouse.query(`SELECT '${'x'.repeat(1000)}' AS text`)
+    const alter = () => warehouse.command('ALTER TABLE t ADD COLUMN x UInt8')
     for (const bytes of ['0', '100', '1000']) {
       limit(bytes)
-      for (const attempt of [insert, () => warehouse.query(`SELECT '${'x'.repeat(1000)}' AS text`)]) {
+      for (const attempt of [insert, select, alter]) {
         const answer = await attempt().then(
           () => 'none',
           (error: unknown) =>
@@ -48,7 +55,14 @@ describe.skipIf(process.platform !== 'linux')('a full disk', () => {
     limit('unlimited')
     await insert()
     await insert()
-    expect(await warehouse.query('SELECT count() AS n FROM t')).toEqual([{ n: 1000 }])
+    const counted = [{ n: 1000 }]
+    expect(await warehouse.query('SELECT count() AS n FROM t')).toEqual(counted)
+    process.kill(clickhouse.pid, 'SIGKILL')
     await warehouse.close()
+    // What the engine was asked to do on the full disk has not damaged its files.
+    clickhouse = await startAgain()
+    const after = createWarehouse({ url: clickhouse.url })
+    expect(await after.query('SELECT count() AS n FROM t')).toEqual(counted)
+    await after.close()
   })
 })
