@@ -19,6 +19,8 @@ export interface Applier {
   segments(): number[]
   /** Resolves with true once the segment has been applied up to (not including) `offset`, with false at `signal`. */
   reached(segment: number, offset: number, signal: AbortSignal): Promise<boolean>
+  /** As `reached`, for a partition whatever is held of it. */
+  reachedPartition(partition: number, offset: number, signal: AbortSignal): Promise<boolean>
   /**
    * Begins to apply a segment from an offset not ahead of the partition's; resolves once it has caught up. It survives
    * a restart, and may be called again. Rejects with NOT_FOUND if it is released before, REQUEST_INVALID if ahead.
@@ -54,11 +56,11 @@ export interface ApplierOptions {
   /** First pause after a failure of the replica. Default 50 ms. */
   readonly retryMs?: number
   readonly timers?: Timers
-  onWarning?(error: Error): void
+  onWarning?: (error: Error) => void
 }
 
 interface Waiter {
-  readonly segment: number
+  readonly next: () => number
   readonly offset: number
   readonly resolve: (reached: boolean) => void
 }
@@ -72,10 +74,30 @@ export function createApplier(options: ApplierOptions): Applier {
   const of = (segment: number) => partitions[partitionOfSegment(segment, layout.partitions)]
   const nextOf = (segment: number): number => of(segment)?.nextOf(segment) ?? -1
 
+  const next = (partition: number): number => partitions[partition]?.next ?? 0
+
+  function wait(now: () => number, offset: number, signal: AbortSignal): Promise<boolean> {
+    if (now() >= offset) return Promise.resolve(true)
+    if (signal.aborted) return Promise.resolve(false)
+    return new Promise((resolve) => {
+      const onAbort = (): void => waiter.resolve(false)
+      const waiter: Waiter = {
+        next: now,
+        offset,
+        resolve(reached) {
+          waiters.delete(waiter)
+          signal.removeEventListener('abort', onAbort)
+          resolve(reached)
+        },
+      }
+      waiters.add(waiter)
+      signal.addEventListener('abort', onAbort, { once: true })
+    })
+  }
+
   function onMoved(): void {
     for (const waiter of waiters) {
-      if (nextOf(waiter.segment) < waiter.offset) continue
-      waiters.delete(waiter)
+      if (waiter.next() < waiter.offset) continue
       waiter.resolve(true)
     }
   }
@@ -125,25 +147,11 @@ export function createApplier(options: ApplierOptions): Applier {
       gate?.close()
       await Promise.all(partitions.map((p) => p.stop()))
     },
-    next: (partition) => partitions[partition]?.next ?? 0,
+    next,
     nextOf,
     segments: () => partitions.flatMap((p) => [...p.segments]).sort((a, b) => a - b),
-    reached(segment, offset, signal) {
-      if (nextOf(segment) >= offset) return Promise.resolve(true)
-      if (signal.aborted) return Promise.resolve(false)
-      return new Promise((resolve) => {
-        const waiter: Waiter = { segment, offset, resolve }
-        waiters.add(waiter)
-        signal.addEventListener(
-          'abort',
-          () => {
-            waiters.delete(waiter)
-            resolve(false)
-          },
-          { once: true },
-        )
-      })
-    },
+    reached: (segment, offset, signal) => wait(() => nextOf(segment), offset, signal),
+    reachedPartition: (partition, offset, signal) => wait(() => next(partition), offset, signal),
     hold: async (segment, from) => of(segment)?.hold(segment, from),
     release: async (segment) => of(segment)?.release(segment),
     between: (partition, work) => {

@@ -1,4 +1,5 @@
 /** The write log of sharded tables: blocks, the writer, and the applier of each replica. */
+export * from './applied-view.ts'
 export * from './applier.ts'
 export {
   blockForAll,
@@ -14,3 +15,4 @@ export {
 export * from './log-writer.ts'
 export * from './replica-store.ts'
 export * from './session-token.ts'
+export * from './write-path.ts'

@@ -40,7 +40,7 @@ export interface LogWriterOptions {
   clock: Clock
   /** How long a block may take to be seen in the log, ms. Default 30,000. */
   timeoutMs?: number
-  onWarning?(error: Error): void
+  onWarning?: (error: Error) => void
 }
 
 /** Ids of blocks that clients may send again begin so: see `insertId`. */

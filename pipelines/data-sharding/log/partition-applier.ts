@@ -31,8 +31,8 @@ export interface PartitionDeps {
   readonly retryMs: number
   readonly timers?: Timers
   /** Called whenever a position has moved. */
-  onMoved(): void
-  onWarning(error: Error): void
+  readonly onMoved: () => void
+  readonly onWarning: (error: Error) => void
 }
 
 /** One partition of the log at one replica. */

@@ -33,7 +33,7 @@ export interface JoinDeps {
   merge(join: SegmentJoin): Promise<void>
   /** Runs work whose failure must end everything. */
   guard(work: () => Promise<void>): Promise<void>
-  onWarning(error: Error): void
+  readonly onWarning: (error: Error) => void
 }
 
 /** A join is merged once it is at most this many records behind: until then the partition does not wait for it. */

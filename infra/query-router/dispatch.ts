@@ -1,0 +1,179 @@
+import type { Buffer } from 'node:buffer'
+import type { ServerResponse } from 'node:http'
+import type { Readable } from 'node:stream'
+import { RouterException } from './exceptions.ts'
+import type { Hedging, OnePlan, Picker, WorkExpectation } from './ports.ts'
+import { createRelay } from './relay.ts'
+import type { Upstream, UpstreamCall, UpstreamHandler, UpstreamRequest } from './upstream.ts'
+
+/** What sending requests needs. */
+export interface DispatchDeps {
+  readonly upstreams: readonly Upstream[]
+  readonly names: readonly string[]
+  readonly picker: Picker
+  readonly expectation: WorkExpectation
+  readonly hedging: Hedging
+  readonly nowMs: () => number
+  readonly counters: DispatchCounters
+}
+
+/** What the dispatcher has done; each only grows. */
+export interface DispatchCounters {
+  requests: number
+  retries: number
+  hedges: number
+  hedgesWon: number
+  brokenAnswers: number
+}
+
+/** A request to be answered by one instance. */
+export interface Job {
+  readonly method: string
+  readonly path: string
+  readonly headers: readonly string[]
+  readonly body: Buffer | Readable | null
+  readonly plan: OnePlan
+  /** Instances to choose from, instead of those of the plan. */
+  readonly candidates: readonly number[]
+  /** Whether a second request may be sent if the answer is late. */
+  readonly mayHedge: boolean
+  readonly extraHeaders: readonly string[]
+}
+
+const MAX_ATTEMPTS = 3
+
+interface Attempt {
+  readonly instance: number
+  readonly startedMs: number
+  call: UpstreamCall | null
+  state: 'waiting' | 'answering' | 'over'
+}
+
+/** Sends a job and passes its answer on; resolves when the answer is over. Rejects only before the first byte. */
+export function dispatch(deps: DispatchDeps, job: Job, response: ServerResponse): Promise<void> {
+  const { picker, counters, expectation } = deps
+  const { plan } = job
+  const isRepeatable = plan.isRead && (job.body === null || job.body instanceof Uint8Array)
+  const workMs = expectation.of(plan.operation)
+  const finished = Promise.withResolvers<void>()
+  const attempts: Attempt[] = []
+  let winner: Attempt | null = null
+  let hedgeTimer: NodeJS.Timeout | null = null
+  const request: UpstreamRequest = { ...job, isRepeatable }
+  counters.requests++
+
+  /** Ends an attempt's account with the picker; safe to call twice. */
+  function settle(attempt: Attempt, counts: boolean): void {
+    if (attempt.state === 'over') return
+    if (attempt.state === 'waiting') {
+      picker.answered(attempt.instance, workMs, attempt.startedMs, deps.nowMs(), counts)
+    }
+    attempt.state = 'over'
+    picker.end(attempt.instance, workMs)
+  }
+
+  function stopAll(): void {
+    if (hedgeTimer !== null) clearTimeout(hedgeTimer)
+    for (const attempt of attempts) {
+      if (attempt.state === 'over') continue
+      // Who has kept us waiting this long is at least this slow.
+      settle(attempt, attempt !== winner && winner !== null)
+      attempt.call?.abort()
+    }
+  }
+
+  function onAnswer(attempt: Attempt): void {
+    const elapsedMs = deps.nowMs() - attempt.startedMs
+    picker.answered(attempt.instance, workMs, attempt.startedMs, deps.nowMs(), true)
+    attempt.state = 'answering'
+    expectation.note(plan.operation, elapsedMs)
+    deps.hedging.note(workMs, elapsedMs)
+    winner = attempt
+    if (attempt !== attempts[0] && attempts.some((a) => a !== attempt && a.state === 'waiting'))
+      counters.hedgesWon++
+    if (hedgeTimer !== null) clearTimeout(hedgeTimer)
+    for (const other of attempts) {
+      if (other === attempt || other.state === 'over') continue
+      settle(other, true)
+      other.call?.abort()
+    }
+  }
+
+  function onFailure(attempt: Attempt, error: Error, reached: boolean): void {
+    settle(attempt, false)
+    picker.down(attempt.instance, deps.nowMs())
+    if (winner === attempt) {
+      counters.brokenAnswers++
+      response.destroy()
+      return finished.resolve()
+    }
+    if (attempts.some((a) => a.state !== 'over')) return
+    const mayRepeat = isRepeatable || (!reached && (job.body === null || job.body instanceof Uint8Array))
+    if (mayRepeat && attempts.length < MAX_ATTEMPTS && job.candidates.length > 1) {
+      counters.retries++
+      return start(attempt.instance)
+    }
+    const name = deps.names[attempt.instance] ?? ''
+    const sure = reached && !plan.isRead ? ' It may or may not have taken effect' : ''
+    finished.reject(
+      new RouterException(
+        reached ? 210 : 279,
+        reached ? 'NETWORK_ERROR' : 'ALL_CONNECTION_TRIES_FAILED',
+        `Instance ${name}: ${error.message}.${sure}`,
+        503,
+      ),
+    )
+  }
+
+  function start(avoid: number): void {
+    const instance = picker.pick(job.candidates, workMs, deps.nowMs(), weightsOf(job), avoid)
+    if (instance < 0) {
+      return finished.reject(
+        new RouterException(279, 'ALL_CONNECTION_TRIES_FAILED', 'No instance can answer'),
+      )
+    }
+    const attempt: Attempt = { instance, startedMs: deps.nowMs(), call: null, state: 'waiting' }
+    attempts.push(attempt)
+    picker.begin(instance, workMs, attempt.startedMs)
+    const relay = createRelay(response, job.extraHeaders, () => undefined)
+    const handler: UpstreamHandler = {
+      onHead(head) {
+        onAnswer(attempt)
+        relay.onHead(head)
+      },
+      onBody(piece, isLast) {
+        relay.onBody(piece, isLast)
+        if (!isLast) return
+        settle(attempt, true)
+        finished.resolve()
+      },
+      onFailure: (error, reached) => onFailure(attempt, error, reached),
+    }
+    attempt.call = (deps.upstreams[instance] as Upstream).send(request, handler)
+    relay.attach(attempt.call)
+  }
+
+  function hedge(): void {
+    const first = attempts[0]
+    if (winner !== null || first === undefined || first.state !== 'waiting' || !deps.hedging.take()) return
+    counters.hedges++
+    start(first.instance)
+  }
+
+  response.on('close', () => {
+    if (response.writableFinished) return
+    stopAll()
+    finished.resolve()
+  })
+  start(-1)
+  if (job.mayHedge && isRepeatable && job.candidates.length > 1) {
+    hedgeTimer = setTimeout(hedge, deps.hedging.delayMs(workMs))
+  }
+  return finished.promise
+}
+
+function weightsOf({ plan, candidates }: Job): readonly number[] | undefined {
+  return plan.weights.length === candidates.length && plan.candidates === candidates
+    ? plan.weights
+    : undefined
+}

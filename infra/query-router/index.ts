@@ -1,0 +1,3 @@
+export { createHttpReplica, type HttpReplica } from './replica.ts'
+export * from './ports.ts'
+export { type QueryRouter, type QueryRouterOptions, startQueryRouter } from './server.ts'

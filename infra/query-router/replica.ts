@@ -1,0 +1,140 @@
+import { Buffer } from 'node:buffer'
+import { ForestallError } from '#core/ports'
+import { type Answer, ask, literal, quoted, type Question } from './ask.ts'
+import { createUpstream } from './upstream.ts'
+
+/** Up to where one partition of the write log has been applied: see the write log. */
+interface AppliedState {
+  readonly partition: number
+  readonly version: number
+  readonly next: number
+  readonly segments: readonly number[]
+  readonly joining: readonly { readonly segment: number; readonly next: number; readonly attempt: string }[]
+}
+
+/** A replica over its HTTP interface, as the applier of the write log needs it. */
+export interface HttpReplica {
+  insert(
+    target: { database: string; table: string; columns: readonly string[] },
+    rows: Uint8Array,
+    token: string,
+  ): Promise<void>
+  loadApplied(log: string): Promise<readonly AppliedState[]>
+  saveApplied(log: string, state: AppliedState): Promise<void>
+  statementOutcome(log: string, id: string): Promise<string | null>
+  runStatement(log: string, id: string, database: string, statement: string): Promise<string>
+  close(): void
+}
+
+/** Blocks that a table remembers by their tokens; far more than are applied between two saved positions. */
+const WINDOW = 10_000
+const STATE_DATABASE = 'forestall_log'
+
+/** `credentials`: headers of a user that may insert, alter tables and create a database. */
+export function createHttpReplica(url: string, credentials: readonly string[] = []): HttpReplica {
+  const upstream = createUpstream(url)
+  const remembering = new Set<string>()
+  let isReady: Promise<void> | null = null
+
+  async function run(question: Question): Promise<Answer> {
+    let answer: Answer
+    try {
+      answer = await ask(upstream, { headers: credentials, isRepeatable: true, ...question })
+    } catch (cause) {
+      throw new ForestallError('WAREHOUSE_UNAVAILABLE', `${upstream.url}: ${(cause as Error).message}`, {
+        cause,
+      })
+    }
+    if (answer.status === 200) return answer
+    const text = answer.body.toString().trim()
+    const kind = answer.status >= 500 ? 'WAREHOUSE_UNAVAILABLE' : 'WAREHOUSE_REJECTED'
+    throw new ForestallError(kind, `${upstream.url}: ${text}`)
+  }
+
+  async function prepare(): Promise<void> {
+    await run({ sql: `CREATE DATABASE IF NOT EXISTS ${STATE_DATABASE}` })
+    await run({
+      sql: `CREATE TABLE IF NOT EXISTS ${STATE_DATABASE}.applied (log String, partition UInt32, version UInt64, state String) ENGINE = ReplacingMergeTree(version) ORDER BY (log, partition)`,
+    })
+    await run({
+      sql: `CREATE TABLE IF NOT EXISTS ${STATE_DATABASE}.statements (log String, id String, failure String, at DateTime64(3) DEFAULT now64(3)) ENGINE = MergeTree ORDER BY (log, id)`,
+    })
+  }
+
+  const ready = (): Promise<void> =>
+    (isReady ??= prepare().catch((error: unknown) => {
+      isReady = null
+      throw error
+    }))
+
+  /** A table must remember the tokens of its last blocks, or a repeat would count twice. */
+  async function remember(full: string): Promise<void> {
+    if (remembering.has(full)) return
+    await run({ sql: `ALTER TABLE ${full} MODIFY SETTING non_replicated_deduplication_window = ${WINDOW}` })
+    remembering.add(full)
+  }
+
+  const rowsOf = (answer: Answer): string[][] =>
+    answer.body
+      .toString()
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => JSON.parse(line) as string[])
+
+  return {
+    async insert({ database, table, columns }, rows, token) {
+      const full = `${quoted(database)}.${quoted(table)}`
+      await remember(full)
+      await run({
+        sql: `INSERT INTO ${full} (${columns.map(quoted).join(', ')}) FORMAT RowBinary`,
+        search: {
+          insert_deduplication_token: token,
+          insert_deduplicate: '1',
+          deduplicate_blocks_in_dependent_materialized_views: '1',
+          async_insert: '0',
+          wait_end_of_query: '1',
+        },
+        body: Buffer.from(rows.buffer, rows.byteOffset, rows.length),
+      })
+    },
+    async loadApplied(log) {
+      await ready()
+      const sql = `SELECT argMax(state, version) FROM ${STATE_DATABASE}.applied WHERE log = ${literal(log)} GROUP BY partition FORMAT JSONCompactEachRow`
+      return rowsOf(await run({ sql })).map(([state = '']) => JSON.parse(state) as AppliedState)
+    },
+    async saveApplied(log, state) {
+      await ready()
+      const row = { log, partition: state.partition, version: state.version, state: JSON.stringify(state) }
+      await run({
+        sql: `INSERT INTO ${STATE_DATABASE}.applied FORMAT JSONEachRow`,
+        search: { async_insert: '0', wait_end_of_query: '1' },
+        body: Buffer.from(JSON.stringify(row)),
+      })
+    },
+    async statementOutcome(log, id) {
+      await ready()
+      const sql = `SELECT failure FROM ${STATE_DATABASE}.statements WHERE log = ${literal(log)} AND id = ${literal(id)} ORDER BY at LIMIT 1 FORMAT JSONCompactEachRow`
+      return rowsOf(await run({ sql }))[0]?.[0] ?? null
+    },
+    async runStatement(log, id, database, statement) {
+      await ready()
+      let failure = ''
+      try {
+        await run({ sql: statement, search: { database, wait_end_of_query: '1' } })
+      } catch (error) {
+        // What the statement itself is refused for is how it ended; an instance that does not answer is tried again.
+        if (!(error instanceof ForestallError) || error.cause !== undefined) throw error
+        failure = error.message
+      }
+      remembering.clear()
+      const row = { log, id, failure }
+      await run({
+        sql: `INSERT INTO ${STATE_DATABASE}.statements (log, id, failure) FORMAT JSONEachRow`,
+        search: { async_insert: '0', wait_end_of_query: '1' },
+        body: Buffer.from(JSON.stringify(row)),
+      })
+      return failure
+    },
+    close: () => upstream.close(),
+  }
+}

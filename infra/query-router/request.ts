@@ -1,0 +1,165 @@
+import type { IncomingMessage } from 'node:http'
+import { pipeline, Readable } from 'node:stream'
+import { createBrotliDecompress, createGunzip, createInflate, createZstdDecompress } from 'node:zlib'
+import { RouterException } from './exceptions.ts'
+import type { RequestBody } from './ports.ts'
+
+/** What URL and headers of a request say. */
+export interface RoutedHttp {
+  readonly method: string
+  readonly path: string
+  /** Parameters for the instance: those of the router are taken out. */
+  readonly search: URLSearchParams
+  /** The query string for the instance, as sent if nothing was taken out. */
+  readonly query: string
+  /** Headers for the instance. */
+  readonly headers: readonly string[]
+  readonly urlSql: string
+  readonly database: string
+  readonly params: ReadonlyMap<string, string>
+  readonly queryId: string
+  readonly sessionId: string
+  /** Settings of the router, by name without `forestall_` or `X-Forestall-`. */
+  readonly own: ReadonlyMap<string, string>
+  /** Compression of the body: '' if none. */
+  readonly encoding: string
+}
+
+/** Headers that belong to one connection, or that are made anew. */
+const DROPPED = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'transfer-encoding',
+  'content-length',
+  'te',
+  'trailer',
+  'upgrade',
+  'expect',
+  'host',
+])
+const OWN_PARAM = 'forestall_'
+const OWN_HEADER = 'x-forestall-'
+
+/** Reads everything but the body. */
+export function readHttp(request: IncomingMessage): RoutedHttp {
+  const target = request.url ?? '/'
+  const mark = target.indexOf('?')
+  const rawQuery = mark < 0 ? '' : target.slice(mark + 1)
+  const search = new URLSearchParams(rawQuery)
+  const own = new Map<string, string>()
+  const params = new Map<string, string>()
+  for (const [name, value] of search) {
+    if (name.startsWith('param_')) params.set(name.slice('param_'.length), value)
+    else if (name.startsWith(OWN_PARAM)) own.set(name.slice(OWN_PARAM.length), value)
+  }
+  for (const name of own.keys()) search.delete(OWN_PARAM + name)
+  const isPlain = own.size === 0
+  const headers: string[] = []
+  let database = search.get('database') ?? ''
+  let encoding = ''
+  const raw = request.rawHeaders
+  for (let i = 0; i < raw.length; i += 2) {
+    const name = raw[i] as string
+    const value = raw[i + 1] as string
+    const lower = name.toLowerCase()
+    if (lower.startsWith(OWN_HEADER)) own.set(lower.slice(OWN_HEADER.length).replaceAll('-', '_'), value)
+    else if (!DROPPED.has(lower)) headers.push(name, value)
+    if (lower === 'x-clickhouse-database' && database === '') database = value
+    if (lower === 'content-encoding' && value !== 'identity') encoding = value.toLowerCase()
+  }
+  return {
+    method: request.method ?? 'GET',
+    path: mark < 0 ? target : target.slice(0, mark),
+    search,
+    query: isPlain ? rawQuery : search.toString(),
+    headers,
+    urlSql: search.get('query') ?? '',
+    database: database === '' ? 'default' : database,
+    params,
+    queryId: search.get('query_id') ?? '',
+    sessionId: search.get('session_id') ?? '',
+    own,
+    encoding,
+  }
+}
+
+/** The same headers without one. */
+export function withoutHeader(headers: readonly string[], name: string): string[] {
+  const kept: string[] = []
+  for (let i = 0; i < headers.length; i += 2) {
+    if ((headers[i] as string).toLowerCase() !== name)
+      kept.push(headers[i] as string, headers[i + 1] as string)
+  }
+  return kept
+}
+
+const DECODERS: Readonly<Record<string, () => NodeJS.ReadWriteStream & Readable>> = {
+  gzip: createGunzip,
+  deflate: createInflate,
+  br: createBrotliDecompress,
+  zstd: createZstdDecompress,
+}
+
+/** The body as its text: decompressed if it was compressed. Throws 48 for a compression that is not known. */
+export function decodedBody(request: Readable, encoding: string): Readable {
+  if (encoding === '') return request
+  const make = DECODERS[encoding]
+  if (make === undefined) {
+    throw new RouterException(
+      48,
+      'NOT_IMPLEMENTED',
+      `Content-Encoding ${encoding} of a statement cannot be read`,
+    )
+  }
+  const decoder = make()
+  // The error reaches whoever reads the decoder.
+  pipeline(request, decoder, () => undefined)
+  return decoder
+}
+
+/** Statements are held in memory up to this size; rows of an INSERT are not. */
+export const MAX_STATEMENT_BYTES = 16 << 20
+/** An INSERT whose head is longer than this is read on until it ends. */
+const HEAD_STEP_BYTES = 64 << 10
+
+/**
+ * Reads a body that holds a statement: the whole of it, or up to where `isEnough` says that the head of an INSERT is
+ * complete. Throws 229 for a statement beyond 16 MiB.
+ */
+export async function readStatementBody(
+  body: Readable,
+  isEnough: (text: Buffer) => boolean,
+): Promise<RequestBody> {
+  const chunks: Buffer[] = []
+  let bytes = 0
+  let nextLook = 0
+  const iterator = body[Symbol.asyncIterator]() as AsyncIterator<Buffer>
+  for (;;) {
+    const { value, done } = await iterator.next()
+    if (done === true)
+      return { head: chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks), rest: null }
+    chunks.push(value)
+    bytes += value.length
+    if (bytes >= nextLook) {
+      nextLook = bytes + HEAD_STEP_BYTES
+      const head = chunks.length === 1 ? value : Buffer.concat(chunks)
+      if (isEnough(head)) return { head, rest: Readable.from(iterate(iterator), { objectMode: false }) }
+    }
+    if (bytes > MAX_STATEMENT_BYTES) {
+      throw new RouterException(
+        229,
+        'QUERY_IS_TOO_LARGE',
+        'The statement is larger than 16 MiB: put INSERT ... FORMAT in the URL and the rows in the body',
+      )
+    }
+  }
+}
+
+async function* iterate(iterator: AsyncIterator<Buffer>): AsyncGenerator<Buffer> {
+  for (;;) {
+    const { value, done } = await iterator.next()
+    if (done === true) return
+    yield value
+  }
+}

@@ -1,0 +1,87 @@
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { createQueryHandler, type HandlerDeps, type HandlerOptions } from './handler.ts'
+import { createProbes } from './probes.ts'
+import { createStaging } from './staging.ts'
+import { createUpstream } from './upstream.ts'
+import type { DispatchCounters } from './dispatch.ts'
+import type { InsertPlan } from './ports.ts'
+
+/** Settings of a query router. */
+export interface QueryRouterOptions
+  extends Omit<HandlerDeps, 'upstreams' | 'names' | 'staging' | 'nowMs' | 'options'> {
+  readonly instances: readonly { readonly name: string; readonly url: string }[]
+  readonly options?: Partial<HandlerOptions>
+  /** Whether a key column has the type that its rule says. */
+  readonly fitsKey: (rule: InsertPlan['rule'], columnType: string) => boolean
+  /** Default: any free port. */
+  readonly port?: number
+  /** Default 127.0.0.1. */
+  readonly host?: string
+}
+
+/** A running query router. */
+export interface QueryRouter {
+  /** Base URL, for clients. */
+  readonly url: string
+  readonly counters: DispatchCounters
+  /** Ends when the requests under way are answered; drops its staging tables. */
+  stop(): Promise<void>
+}
+
+const DEFAULTS: HandlerOptions = {
+  hedge: false,
+  acknowledge: 'first',
+  allowsExpressions: false,
+  bindsSessions: true,
+  freshWithinMs: 10_000,
+  allowsChanges: true,
+}
+/** How long a stop waits for the requests under way. */
+const STOP_MS = 10_000
+
+/** Starts a router: a proxy that speaks ClickHouse's HTTP protocol in front of several instances. */
+export async function startQueryRouter(options: QueryRouterOptions): Promise<QueryRouter> {
+  const upstreams = options.instances.map(({ url }) => createUpstream(url))
+  const nowMs = (): number => performance.now()
+  const staging = createStaging(upstreams, options.credentials, options.fitsKey)
+  const handler = createQueryHandler({
+    ...options,
+    upstreams,
+    names: options.instances.map(({ name }) => name),
+    staging,
+    nowMs,
+    options: { ...DEFAULTS, ...options.options },
+  })
+  const probes = createProbes(upstreams, options.picker, options.credentials, nowMs)
+  const server = createServer(
+    { maxHeaderSize: 1 << 20, keepAliveTimeout: 30_000, requestTimeout: 0, noDelay: true },
+    (request, response) => void handler.handle(request, response),
+  )
+  await listen(server, options.port ?? 0, options.host ?? '127.0.0.1')
+  probes.start()
+  const { address, port } = server.address() as AddressInfo
+  return {
+    url: `http://${address.includes(':') ? `[${address}]` : address}:${port}`,
+    counters: handler.counters,
+    async stop() {
+      probes.stop()
+      const closed = new Promise<void>((done) => server.close(() => done()))
+      server.closeIdleConnections()
+      const patience = setTimeout(() => server.closeAllConnections(), STOP_MS)
+      await closed
+      clearTimeout(patience)
+      await staging.close()
+      for (const upstream of upstreams) upstream.close()
+    },
+  }
+}
+
+const listen = (server: Server, port: number, host: string): Promise<void> =>
+  new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(port, host, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })

@@ -1,0 +1,133 @@
+import { randomBytes } from 'node:crypto'
+import { ask, literal, quoted } from './ask.ts'
+import { RouterException } from './exceptions.ts'
+import type { InsertPlan } from './ports.ts'
+import { readShape, type TableShape } from './table-shape.ts'
+import type { Upstream } from './upstream.ts'
+
+type Rule = InsertPlan['rule']
+
+/** A table of the same columns, in which an instance parses the rows of one insert. */
+export interface StagingTable extends TableShape {
+  /** Quoted, with its database. */
+  readonly name: string
+  /** As it may show in messages. */
+  readonly plainName: string
+  /** Empties it and keeps it for the next insert, or drops it: always if something may still be written to it. */
+  release(isSettled: boolean): void
+}
+
+/** Staging tables at the instances. */
+export interface Staging {
+  /** `large`: rows go to disk instead of memory. Throws as `readShape`. */
+  take(instance: number, rule: Rule, large: boolean): Promise<StagingTable>
+  /** The tables have changed: what is kept does not fit any more. */
+  forget(): void
+  /** Drops every table that was made here. */
+  close(): Promise<void>
+}
+
+/** Names begin so; they are random, so that routers do not meet. */
+const PREFIX = '__forestall_stage_'
+/** What is kept is made anew after this time, in case the table was changed past the router. */
+const FRESH_MS = 30_000
+const KEPT_PER_TABLE = 16
+
+interface Made extends TableShape {
+  readonly instance: number
+  readonly rule: Rule
+  readonly plainName: string
+  readonly madeMs: number
+  readonly isLarge: boolean
+}
+
+/** `credentials`: headers of a user that may create tables in the databases of sharded tables. */
+export function createStaging(
+  upstreams: readonly Upstream[],
+  credentials: readonly string[],
+  fitsKey: (rule: Rule, columnType: string) => boolean,
+): Staging {
+  const idle = new Map<string, Made[]>()
+  const all = new Set<Made>()
+  let generation = 0
+
+  const nameOf = ({ rule, plainName }: Made): string => `${quoted(rule.database)}.${quoted(plainName)}`
+
+  async function run(instance: number, sql: string): Promise<void> {
+    const answer = await ask(upstreams[instance] as Upstream, { sql, headers: credentials })
+    if (answer.status === 200) return
+    throw new RouterException(1002, 'UNKNOWN_EXCEPTION', `${sql}: ${answer.body.toString().trim()}`)
+  }
+
+  async function make(instance: number, rule: Rule, isLarge: boolean): Promise<Made> {
+    const shape = await readShape(upstreams[instance] as Upstream, credentials, rule)
+    if (!fitsKey(rule, shape.keyType)) {
+      throw new RouterException(
+        48,
+        'NOT_IMPLEMENTED',
+        `The shard key ${rule.keyColumn} of ${rule.database}.${rule.table} is of type ${shape.keyType}, the rules say ${rule.keyType}`,
+      )
+    }
+    const plainName = `${PREFIX}${randomBytes(8).toString('hex')}`
+    const made: Made = { ...shape, instance, rule, plainName, madeMs: Date.now(), isLarge }
+    const create = `CREATE TABLE ${nameOf(made)} AS ${quoted(rule.database)}.${quoted(rule.table)}`
+    const onDisk = `${create} ENGINE = MergeTree ORDER BY tuple()`
+    all.add(made)
+    // Some columns (with a TTL, say) are not for memory.
+    if (isLarge) await run(instance, onDisk)
+    else await run(instance, `${create} ENGINE = Memory`).catch(() => run(instance, onDisk))
+    return made
+  }
+
+  function drop(made: Made): Promise<void> {
+    all.delete(made)
+    return run(made.instance, `DROP TABLE IF EXISTS ${nameOf(made)} SYNC`).catch(() => undefined)
+  }
+
+  function giveBack(key: string, made: Made, takenIn: number): void {
+    const kept = idle.get(key) ?? []
+    if (made.isLarge || takenIn !== generation || kept.length >= KEPT_PER_TABLE) return void drop(made)
+    run(made.instance, `TRUNCATE TABLE ${nameOf(made)}`).then(
+      () => {
+        if (takenIn !== generation) return void drop(made)
+        kept.push(made)
+        idle.set(key, kept)
+      },
+      () => void drop(made),
+    )
+  }
+
+  return {
+    async take(instance, rule, large) {
+      const key = `${instance} ${rule.database}.${rule.table}`
+      const takenIn = generation
+      let made = large ? undefined : idle.get(key)?.pop()
+      if (made !== undefined && Date.now() - made.madeMs > FRESH_MS) {
+        void drop(made)
+        made = undefined
+      }
+      const table = made ?? (await make(instance, rule, large))
+      const { columns, keyType, plainName } = table
+      return {
+        columns,
+        keyType,
+        plainName,
+        name: nameOf(table),
+        release: (isSettled) => (isSettled ? giveBack(key, table, takenIn) : void drop(table)),
+      }
+    },
+    forget() {
+      generation++
+      for (const kept of idle.values()) for (const made of kept) void drop(made)
+      idle.clear()
+    },
+    async close() {
+      generation++
+      await Promise.all([...all].map(drop))
+    },
+  }
+}
+
+/** Statement that finds staging tables that a crashed router has left, as `DROP` statements. */
+export const leftoversSql = (database: string): string =>
+  `SELECT name FROM system.tables WHERE database = ${literal(database)} AND startsWith(name, ${literal(PREFIX)}) AND metadata_modification_time < now() - 86400 FORMAT TSV`

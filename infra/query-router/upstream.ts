@@ -1,0 +1,178 @@
+import type { Buffer } from 'node:buffer'
+import type { Readable } from 'node:stream'
+import { type Connection, createConnectionPool } from './connections.ts'
+import { createResponseParser, type ResponseHead, type ResponseParser } from './response-parser.ts'
+
+/** Called as the answer of one request comes in; the last piece of the body or `onFailure` ends it. */
+export interface UpstreamHandler {
+  onHead(head: ResponseHead): void
+  /** A piece of the body; an empty last one only ends it. */
+  onBody(piece: Buffer, isLast: boolean): void
+  /** `reached`: the instance may have begun with the request. */
+  onFailure(error: Error, reached: boolean): void
+}
+
+/** A request to send. */
+export interface UpstreamRequest {
+  readonly method: string
+  /** Path and query. */
+  readonly path: string
+  /** Names and values in turn; without Host, Content-Length and what belongs to a connection. */
+  readonly headers: readonly string[]
+  /** Null: none. A stream is sent in chunks. */
+  readonly body: Buffer | Readable | null
+  /** May be sent again if a kept connection turns out to be closed. */
+  readonly isRepeatable: boolean
+}
+
+/** A request under way. */
+export interface UpstreamCall {
+  /** Back-pressure: no more of the body is read until `resume`. */
+  pause(): void
+  resume(): void
+  /** Ends it; the connection is closed, which tells the instance. Nothing is called any more. */
+  abort(): void
+}
+
+/** One instance: requests over connections that are kept. */
+export interface Upstream {
+  /** Base URL, without credentials. */
+  readonly url: string
+  send(request: UpstreamRequest, handler: UpstreamHandler): UpstreamCall
+  close(): void
+}
+
+/** An upstream of HTTP/1.1; `http:` and `https:`. */
+export function createUpstream(base: string): Upstream {
+  const url = new URL(base)
+  const isTls = url.protocol === 'https:'
+  const prefix = url.pathname.replace(/\/$/, '')
+  const host = url.hostname.replace(/^\[|\]$/g, '')
+  const pool = createConnectionPool(host, Number(url.port || (isTls ? 443 : 80)), isTls)
+
+  function headOf({ method, path, headers, body }: UpstreamRequest): string {
+    let text = `${method} ${prefix}${path} HTTP/1.1\r\nHost: ${url.host}\r\n`
+    for (let i = 0; i < headers.length; i += 2) text += `${headers[i]}: ${headers[i + 1]}\r\n`
+    if (body === null) {
+      return method === 'GET' || method === 'HEAD' ? `${text}\r\n` : `${text}Content-Length: 0\r\n\r\n`
+    }
+    return isBytes(body)
+      ? `${text}Content-Length: ${body.length}\r\n\r\n`
+      : `${text}Transfer-Encoding: chunked\r\n\r\n`
+  }
+
+  return {
+    url: `${url.protocol}//${url.host}${prefix}`,
+    send(request, handler) {
+      const { body } = request
+      let isOver = false
+      let isSent = body === null || isBytes(body)
+      let connection: Connection
+
+      function fail(error: Error, reached: boolean): void {
+        if (isOver) return
+        isOver = true
+        connection.release(0)
+        handler.onFailure(error, reached)
+      }
+
+      function start(again: boolean): void {
+        connection = pool.take(again || !request.isRepeatable)
+        const own = connection
+        let isConnected = !own.isFresh
+        let hasAnswer = false
+        const parser: ResponseParser = createResponseParser(
+          {
+            onHead: (head) => handler.onHead(head),
+            onBody(piece, isLast) {
+              if (isOver) return
+              if (isLast) {
+                isOver = true
+                // An answer before the whole request was sent leaves a connection that nobody can use.
+                own.release(isSent ? parser.keepAliveMs : 0)
+              }
+              handler.onBody(piece, isLast)
+            },
+          },
+          request.method === 'HEAD',
+        )
+        own.use({
+          onConnected() {
+            isConnected = true
+          },
+          onData(bytes) {
+            hasAnswer = true
+            try {
+              parser.push(bytes)
+            } catch (error) {
+              fail(error as Error, true)
+            }
+          },
+          onEnd() {
+            if (!isOver && !parser.end()) own.socket.destroy()
+          },
+          onLost(error) {
+            if (isOver) return
+            // A kept connection that the instance has closed meanwhile says nothing about the instance.
+            if (!own.isFresh && !hasAnswer && request.isRepeatable && !again) start(true)
+            else fail(error, isConnected)
+          },
+        })
+        write(own)
+      }
+
+      function write({ socket }: Connection): void {
+        socket.cork()
+        socket.write(headOf(request), 'latin1')
+        if (isBytes(body)) socket.write(body)
+        socket.uncork()
+        if (body === null || isBytes(body)) return
+        void sendChunks(socket, body).then(
+          () => {
+            isSent = true
+          },
+          (error: unknown) => fail(error instanceof Error ? error : new Error(String(error)), true),
+        )
+      }
+
+      start(false)
+      return {
+        pause: () => void connection.socket.pause(),
+        resume: () => void connection.socket.resume(),
+        abort() {
+          if (isOver) return
+          isOver = true
+          connection.release(0)
+        },
+      }
+    },
+    close: () => pool.close(),
+  }
+}
+
+const isBytes = (body: Buffer | Readable | null): body is Buffer => body instanceof Uint8Array
+
+async function sendChunks(socket: Connection['socket'], body: Readable): Promise<void> {
+  for await (const piece of body as AsyncIterable<Buffer>) {
+    if (socket.destroyed) return
+    if (piece.length === 0) continue
+    socket.cork()
+    socket.write(`${piece.length.toString(16)}\r\n`, 'latin1')
+    socket.write(piece)
+    const isFree = socket.write('\r\n')
+    socket.uncork()
+    if (!isFree) await drained(socket)
+  }
+  socket.write('0\r\n\r\n')
+}
+
+const drained = (socket: Connection['socket']): Promise<void> =>
+  new Promise((resolve) => {
+    const go = (): void => {
+      socket.off('drain', go)
+      socket.off('close', go)
+      resolve()
+    }
+    socket.on('drain', go)
+    socket.on('close', go)
+  })

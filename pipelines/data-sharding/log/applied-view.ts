@@ -1,0 +1,55 @@
+import type { Applier } from './applier.ts'
+import { partitionOfSegment } from './blocks.ts'
+import type { Positions } from './session-token.ts'
+
+/** What the replicas of a service have applied: numbers of instances, as everywhere in the router. */
+export interface AppliedView {
+  /** Instances that apply a segment. */
+  holders(segment: number): number[]
+  /** What a read of these segments must have seen of the positions, by segment. */
+  needsOf(segments: readonly number[], positions: Positions): Map<number, number>
+  /** Those of `candidates` that have applied each segment as far as needed. */
+  freshOf(candidates: readonly number[], needs: ReadonlyMap<number, number>): number[]
+  /** Resolves with true once one of `candidates` is fresh, with false at `signal`. */
+  untilFresh(
+    candidates: readonly number[],
+    needs: ReadonlyMap<number, number>,
+    signal: AbortSignal,
+  ): Promise<boolean>
+}
+
+/** A view of appliers of this process; the number of an instance is its place in the list. */
+export function createAppliedView(appliers: readonly Applier[], partitions: number): AppliedView {
+  const nextOf = (instance: number, segment: number): number => appliers[instance]?.nextOf(segment) ?? -1
+
+  return {
+    holders: (segment) => appliers.flatMap((_, i) => (nextOf(i, segment) >= 0 ? [i] : [])),
+    needsOf(segments, positions) {
+      const needs = new Map<number, number>()
+      for (const s of segments) {
+        const next = positions.get(partitionOfSegment(s, partitions))
+        if (next !== undefined) needs.set(s, next)
+      }
+      return needs
+    },
+    freshOf: (candidates, needs) =>
+      candidates.filter((i) => [...needs].every(([segment, next]) => nextOf(i, segment) >= next)),
+    async untilFresh(candidates, needs, signal) {
+      const end = new AbortController()
+      const either = AbortSignal.any([signal, end.signal])
+      const whole = async (instance: number): Promise<void> => {
+        const applier = appliers[instance]
+        const waits = [...needs].map(([segment, next]) => applier?.reached(segment, next, either) ?? false)
+        if ((await Promise.all(waits)).includes(false)) throw new Error('not reached')
+      }
+      try {
+        await Promise.any(candidates.map(whole))
+        return true
+      } catch {
+        return false
+      } finally {
+        end.abort()
+      }
+    },
+  }
+}

@@ -1,0 +1,26 @@
+/** Expects how long queries take, by their form, ms. */
+export interface ExpectedWork {
+  /** What a query of this form took of late on a sound instance, ms. */
+  of(operation: string): number
+  note(operation: string, elapsedMs: number): void
+}
+
+const KEEP = 0.9
+const FIRST_MS = 5
+
+/** Forms of queries are kept up to `capacity`; the one that was not seen for longest goes first. */
+export function createExpectedWork(capacity = 4096): ExpectedWork {
+  const byForm = new Map<string, number>()
+  return {
+    of: (operation) => byForm.get(operation) ?? FIRST_MS,
+    note(operation, elapsedMs) {
+      const before = byForm.get(operation)
+      byForm.delete(operation)
+      // A slow instance must not teach that the query is long: what is far above counts as a little above.
+      const seen = before === undefined ? elapsedMs : Math.min(elapsedMs, 2 * before)
+      byForm.set(operation, before === undefined ? seen : KEEP * before + (1 - KEEP) * seen)
+      const [oldest] = byForm.keys()
+      if (byForm.size > capacity && oldest !== undefined) byForm.delete(oldest)
+    },
+  }
+}

@@ -1,0 +1,59 @@
+/** Says when a second request is sent for one that has not been answered. */
+export interface HedgeBudget {
+  /** How long to wait before the second request, ms: the quantile of what answers took over what was expected. */
+  delayMs(expectedMs: number): number
+  /** Takes one second request out of the budget; false if there is none left. */
+  take(): boolean
+  note(expectedMs: number, elapsedMs: number): void
+}
+
+/** Buckets per doubling of the ratio of elapsed to expected time. */
+const RESOLUTION = 8
+const LOWEST = 2 ** -6
+const BUCKETS = 16 * RESOLUTION
+const FADE_EVERY = 2048
+
+/**
+ * Second requests after the `quantile` of recent answers, at most `share` of all requests (and `burst` at once).
+ */
+export function createHedgeBudget(options: {
+  readonly quantile: number
+  readonly share: number
+  readonly burst: number
+}): HedgeBudget {
+  const { quantile, share, burst } = options
+  const counts = new Float64Array(BUCKETS)
+  let total = 0
+  let seen = 0
+  let tokens = burst
+
+  function ratioAt(q: number): number {
+    let left = q * total
+    for (let b = 0; b < BUCKETS; b++) {
+      left -= counts[b] as number
+      if (left <= 0) return LOWEST * 2 ** ((b + 1) / RESOLUTION)
+    }
+    return LOWEST * 2 ** (BUCKETS / RESOLUTION)
+  }
+
+  let ratio = 4
+  return {
+    delayMs: (expectedMs) => Math.max(1, ratio * expectedMs),
+    take() {
+      if (tokens < 1) return false
+      tokens--
+      return true
+    },
+    note(expectedMs, elapsedMs) {
+      tokens = Math.min(burst, tokens + share)
+      const at = Math.floor(Math.log2(elapsedMs / Math.max(expectedMs, 0.05) / LOWEST) * RESOLUTION)
+      const b = Math.min(BUCKETS - 1, Math.max(0, at))
+      counts[b] = (counts[b] as number) + 1
+      total++
+      if (++seen % 64 === 0) ratio = ratioAt(quantile)
+      if (seen % FADE_EVERY !== 0) return
+      total = 0
+      for (let i = 0; i < BUCKETS; i++) total += counts[i] = (counts[i] as number) / 2
+    },
+  }
+}

@@ -1,0 +1,11 @@
+/** What a query router decides, without a socket: statements to segments, segments to instances. Pure. */
+export * from './expected-work.ts'
+export * from './hedge.ts'
+export * from './instances.ts'
+export * from './placement.ts'
+export * from './query-plan.ts'
+export * from './route.ts'
+export { segmentSql } from './segment-sql.ts'
+export { fitsColumn, type FanOut, type KeyType, type RouterRules, type TableRule } from './rules.ts'
+export { readStatement, type Statement, type TableName } from './statement.ts'
+export { replicaOrder } from './static-placement.ts'

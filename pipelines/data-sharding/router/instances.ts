@@ -1,0 +1,232 @@
+import type { Random } from '#core/ports'
+
+/** Settings of the choice among instances. */
+export interface PickOptions {
+  /** Half-life of what is known of an instance's speed, in answers. Default 24. */
+  readonly halfLifeAnswers?: number
+  /** An instance this many times slower than the median of all gets no more queries, only probes. Default 3. */
+  readonly ejectAbove?: number
+  /** At most this share of the instances is ejected at a time. Default 0.5. */
+  readonly maxEjected?: number
+  /** How long an ejected instance is left alone before its first probe, ms; doubles each time up to 16 times. Default 250. */
+  readonly probeAfterMs?: number
+}
+
+/** What is known of one instance, for metrics. */
+export interface InstanceView {
+  readonly name: string
+  readonly inFlight: number
+  /** How many times slower than expected it answers; 1 is as expected. */
+  readonly slowness: number
+  readonly isEjected: boolean
+  readonly isDown: boolean
+}
+
+/**
+ * Chooses the instance of each query: power of two choices on the work that is under way, weighted by how fast each
+ * instance has been of late. Work is in expected ms, so that a long query counts for more than a short one; slowness
+ * is how long answers took over what was expected of them, and the age of what has not been answered counts at once.
+ */
+export interface InstancePicker {
+  /**
+   * One of `candidates` (numbers of instances), or -1 if there is none. `weights` are shares that the forecast would
+   * give them, used where the load says nothing. `avoid`: not this one, if another will do.
+   */
+  pick(
+    candidates: readonly number[],
+    work: number,
+    nowMs: number,
+    weights?: readonly number[],
+    avoid?: number,
+  ): number
+  begin(instance: number, work: number, nowMs: number): void
+  /** The answer begins, or nobody waits for it any more (`counts` false: says nothing about the speed). */
+  answered(instance: number, work: number, startedMs: number, nowMs: number, counts: boolean): void
+  /** The answer has ended: called once after `answered`. */
+  end(instance: number, work: number): void
+  /** It refused a connection or broke one: left alone until a probe succeeds. */
+  down(instance: number, nowMs: number): void
+  /** Instances that are due for a probe; each is named once per probe. */
+  probesDue(nowMs: number): number[]
+  /** Whether it is left alone until a probe succeeds. */
+  isOut(instance: number): boolean
+  /** How a probe ended, ms; null: no answer. */
+  probed(instance: number, elapsedMs: number | null, nowMs: number): void
+  view(nowMs: number): InstanceView[]
+}
+
+const MAX_BACKOFF = 16
+/** Work below which differences between instances are noise. */
+const EPSILON = 1e-9
+
+/** A picker over named instances; nothing is known of them at first. */
+export function createInstancePicker(
+  names: readonly string[],
+  random: Random,
+  options: PickOptions = {},
+): InstancePicker {
+  const { halfLifeAnswers = 24, ejectAbove = 3, maxEjected = 0.5, probeAfterMs = 250 } = options
+  const n = names.length
+  const keep = 0.5 ** (1 / halfLifeAnswers)
+  const work = new Float64Array(n)
+  const inFlight = new Int32Array(n)
+  /** Of those whose answer has not begun: how many, their work, and the sum of their start times, for the mean age. */
+  const waiting = new Int32Array(n)
+  const waitingWork = new Float64Array(n)
+  const startSum = new Float64Array(n)
+  const slowness = new Float64Array(n).fill(1)
+  const answers = new Int32Array(n)
+  const ejected = new Uint8Array(n)
+  const isDown = new Uint8Array(n)
+  const probeAtMs = new Float64Array(n).fill(Infinity)
+  const backoff = new Float64Array(n).fill(1)
+  /** Fastest probes of each instance: what a probe is compared with. */
+  const probeBaseMs = new Float64Array(n).fill(NaN)
+  /** Answers since an ejected instance came back: few of them are enough to eject it again. */
+  const trial = new Uint8Array(n)
+
+  /** Slowness now: an answer that has been waited for for long says as much as one that came late. */
+  function slownessNow(i: number, nowMs: number): number {
+    const count = waiting[i] as number
+    if (count === 0) return slowness[i] as number
+    const ageMs = nowMs - (startSum[i] as number) / count
+    const expectedMs = (waitingWork[i] as number) / count
+    return Math.max(slowness[i] as number, ageMs / Math.max(expectedMs, 1))
+  }
+
+  const score = (i: number, own: number, nowMs: number): number =>
+    ((work[i] as number) + own) * slownessNow(i, nowMs)
+
+  /** One query at a time for an instance that has just come back. */
+  const isBusyTrial = (i: number): boolean => trial[i] === 1 && (inFlight[i] as number) > 0
+  const usable = (i: number): boolean => ejected[i] === 0 && isDown[i] === 0 && !isBusyTrial(i)
+
+  function median(): number {
+    const all = [...slowness].filter((_, i) => ejected[i] === 0 && isDown[i] === 0).sort((a, b) => a - b)
+    return all[Math.floor((all.length - 1) / 2)] ?? 1
+  }
+
+  function ejectIfSlow(i: number, nowMs: number): void {
+    const needed = trial[i] === 1 ? 1 : 4
+    if ((answers[i] as number) < needed || ejected[i] === 1 || isDown[i] === 1) return
+    const out = ejected.reduce((sum, e) => sum + e, 0)
+    if ((out + 1) / n > maxEjected) return
+    if (slownessNow(i, nowMs) < ejectAbove * median()) return
+    ejected[i] = 1
+    backoff[i] = trial[i] === 1 ? Math.min((backoff[i] as number) * 2, MAX_BACKOFF) : 1
+    probeAtMs[i] = nowMs + probeAfterMs * (backoff[i] as number)
+  }
+
+  /** A draw by weight; the first if they are all nothing. */
+  function draw(candidates: readonly number[], weights: readonly number[] | undefined): number {
+    const last = candidates.length - 1
+    if (weights === undefined)
+      return candidates[Math.min(last, Math.floor(random.uniform() * candidates.length))] ?? -1
+    const total = weights.reduce((sum, w) => sum + w, 0)
+    let left = random.uniform() * total
+    for (let k = 0; k < last; k++) {
+      left -= weights[k] as number
+      if (left < 0) return candidates[k] as number
+    }
+    return candidates[last] ?? -1
+  }
+
+  function pickAmong(
+    candidates: readonly number[],
+    own: number,
+    nowMs: number,
+    weights: readonly number[] | undefined,
+  ): number {
+    const a = draw(candidates, weights)
+    if (candidates.length < 2) return a
+    const rest = candidates.filter((i) => i !== a)
+    const restWeights = weights?.filter((_, k) => candidates[k] !== a)
+    const b = draw(rest, restWeights)
+    // `a` was drawn first: it stays unless the other is better.
+    return score(b, own, nowMs) < score(a, own, nowMs) - EPSILON ? b : a
+  }
+
+  return {
+    pick(candidates, own, nowMs, weights, avoid = -1) {
+      let fit = candidates.filter((i) => usable(i) && i !== avoid)
+      for (const i of fit) ejectIfSlow(i, nowMs)
+      fit = fit.filter(usable)
+      if (fit.length === candidates.length) return pickAmong(fit, own, nowMs, weights)
+      // Slow ones are better than none, those that are down better than a refusal.
+      if (fit.length === 0) fit = candidates.filter((i) => isDown[i] === 0 && i !== avoid)
+      if (fit.length === 0) fit = candidates.filter((i) => i !== avoid)
+      return fit.length === 0 ? -1 : pickAmong(fit, own, nowMs, undefined)
+    },
+    begin(i, own, nowMs) {
+      work[i] = (work[i] as number) + own
+      inFlight[i] = (inFlight[i] as number) + 1
+      waiting[i] = (waiting[i] as number) + 1
+      waitingWork[i] = (waitingWork[i] as number) + own
+      startSum[i] = (startSum[i] as number) + nowMs
+    },
+    answered(i, own, startedMs, nowMs, counts) {
+      const left = (waiting[i] as number) - 1
+      waiting[i] = left
+      waitingWork[i] = left === 0 ? 0 : (waitingWork[i] as number) - own
+      startSum[i] = left === 0 ? 0 : (startSum[i] as number) - startedMs
+      if (!counts) return
+      const ratio = (nowMs - startedMs) / Math.max(own, 0.05)
+      const weight = trial[i] === 1 ? 0.5 : 1 - keep
+      slowness[i] = (slowness[i] as number) * (1 - weight) + Math.min(ratio, 1000) * weight
+      answers[i] = (answers[i] as number) + 1
+      if (trial[i] === 1 && (answers[i] as number) >= 8) trial[i] = 0
+      ejectIfSlow(i, nowMs)
+    },
+    end(i, own) {
+      const left = (inFlight[i] as number) - 1
+      inFlight[i] = left
+      work[i] = left === 0 ? 0 : Math.max(0, (work[i] as number) - own)
+    },
+    down(i, nowMs) {
+      if (isDown[i] === 1) return
+      isDown[i] = 1
+      probeAtMs[i] = nowMs + probeAfterMs
+    },
+    probesDue(nowMs) {
+      const due: number[] = []
+      for (let i = 0; i < n; i++) {
+        if (nowMs < (probeAtMs[i] as number)) continue
+        probeAtMs[i] = Infinity
+        due.push(i)
+      }
+      return due
+    },
+    isOut: (i) => ejected[i] === 1 || isDown[i] === 1,
+    probed(i, elapsedMs, nowMs) {
+      const others = [...probeBaseMs].filter((ms, j) => j !== i && !Number.isNaN(ms)).sort((a, b) => a - b)
+      const base = others[Math.floor(others.length / 2)] ?? elapsedMs ?? 0
+      const isSound = elapsedMs !== null && elapsedMs <= Math.max(ejectAbove * base, base + 2)
+      if (isSound) {
+        if (ejected[i] === 1 || isDown[i] === 1) {
+          trial[i] = 1
+          answers[i] = 0
+          slowness[i] = median()
+        }
+        ejected[i] = 0
+        isDown[i] = 0
+        const before = probeBaseMs[i] as number
+        probeBaseMs[i] = Number.isNaN(before) ? elapsedMs : before * 0.8 + elapsedMs * 0.2
+      } else if (ejected[i] === 1 || isDown[i] === 1) {
+        if (elapsedMs !== null && isDown[i] === 1) {
+          isDown[i] = 0
+          ejected[i] = 1
+        }
+        backoff[i] = Math.min((backoff[i] as number) * 2, MAX_BACKOFF)
+        probeAtMs[i] = nowMs + probeAfterMs * (backoff[i] as number)
+      }
+    },
+    view: (nowMs) =>
+      names.map((name, i) => ({
+        name,
+        inFlight: inFlight[i] as number,
+        slowness: slownessNow(i, nowMs),
+        isEjected: ejected[i] === 1,
+        isDown: isDown[i] === 1,
+      })),
+  }
+}

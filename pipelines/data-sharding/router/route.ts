@@ -1,0 +1,250 @@
+import { segmentOf } from '../placement/index.ts'
+import { keysOf, type Params } from './keys.ts'
+import { canonicalKey, type RouterRules, type TableRule } from './rules.ts'
+import {
+  hasWord,
+  readStatement,
+  renames,
+  type Statement,
+  type TableName,
+  type TableRead,
+} from './statement.ts'
+import type { Tokens } from './tokens.ts'
+
+/** A request as far as its route depends on it. */
+export interface RoutedRequest {
+  readonly sql: string
+  /** Database for tables that name none. */
+  readonly database: string
+  readonly params: Params
+  /** Keys that the client named beside the statement (header, URL or log_comment); null if none. */
+  readonly keys: readonly string[] | null
+  /** Whether an operator has asked to send a change to every instance. */
+  readonly sendsChanges: boolean
+}
+
+/** A refusal, in the form of ClickHouse's exceptions. */
+export interface Refusal {
+  readonly kind: 'refuse'
+  readonly code: number
+  readonly name: string
+  readonly message: string
+}
+
+/** Where a statement goes. */
+export type Route =
+  /** Any instance: it reads no sharded table. `mayChange` false: it must not change anything there. */
+  | {
+      readonly kind: 'any'
+      readonly isRead: boolean
+      readonly mayChange: boolean
+      readonly operation: string
+    }
+  /** The instance of tables that are not sharded. */
+  | { readonly kind: 'home'; readonly isRead: boolean; readonly operation: string }
+  /** An instance that has all of these segments. */
+  | { readonly kind: 'segments'; readonly segments: readonly number[]; readonly operation: string }
+  /** One instance for each part of the segments; the answers are put together. */
+  | { readonly kind: 'fan-out'; readonly tables: readonly TableRule[]; readonly operation: string }
+  | { readonly kind: 'insert'; readonly rule: TableRule; readonly statement: Statement & { kind: 'insert' } }
+  /** Every instance, through the log. */
+  | { readonly kind: 'change'; readonly verb: string }
+  /** Every instance at once, past the log: KILL. */
+  | { readonly kind: 'broadcast' }
+  | Refusal
+
+/** Chooses the route of each statement. Pure. */
+export interface StatementRouter {
+  route(request: RoutedRequest): Route
+  /** The rule of a table, undefined if it is not sharded. */
+  ruleOf(table: TableName, database: string): TableRule | undefined
+}
+
+/** Databases that every instance has. */
+const OWN_DATABASES = new Set(['system', 'information_schema', 'INFORMATION_SCHEMA'])
+/** Clauses whose result is not the sum of the results of the parts. */
+const UNMERGEABLE = new Set([
+  'GROUP',
+  'ORDER',
+  'LIMIT',
+  'OFFSET',
+  'DISTINCT',
+  'HAVING',
+  'UNION',
+  'EXCEPT',
+  'INTERSECT',
+  'WINDOW',
+  'JOIN',
+  'WITH',
+  'OVER',
+  'QUALIFY',
+  'FETCH',
+])
+const AGGREGATES =
+  /^(count|sum|avg|min|max|any|uniq|quantile|median|stddev|var|corr|covar|arg(min|max)|group|top|first_value|last_value|anyLast|approx_|deltaSum|entropy|skew|kurt|rank|simpleLinear|stochastic|sequence|window|retention|boundingRatio|cramers|theils|contingency|maxMap|minMap|sumMap|studentT|welch|mannWhitney|exponential|interval|sparkbar|numericIndexed|count_|bit_and|bit_or|bit_xor|bool_|every|some|array_agg|string_agg|lttb|largestTriangle|flame|histogram|mean|estimate|categorical|nothing|singleValue|lag|lead|row_number|dense_rank|ntile|percent_rank|cume_dist|nth_value)/i
+/** Formats whose answers can be written one after another. */
+const ROWS =
+  /^(JSONEachRow|JSONLines|NDJSON|JSONCompactEachRow|JSONStringsEachRow|JSONCompactStringsEachRow|TabSeparated|TabSeparatedRaw|TSV|TSVRaw|Raw|CSV|RowBinary|LineAsString|RawBLOB|Values|MsgPack)$/i
+
+const refuse = (code: number, name: string, message: string): Refusal => ({
+  kind: 'refuse',
+  code,
+  name,
+  message,
+})
+
+const anyRead = (operation: string): Route => ({ kind: 'any', isRead: true, mayChange: false, operation })
+
+/** A router over the rules of one service. */
+export function createStatementRouter(rules: RouterRules): StatementRouter {
+  const byName = new Map(rules.tables.map((rule) => [`${rule.database}.${rule.table}`, rule]))
+  const ruleOf = ({ database, table }: TableName, current: string): TableRule | undefined =>
+    byName.get(`${database === '' ? current : database}.${table}`)
+
+  function routeRead(request: RoutedRequest, tokens: Tokens, tables: readonly TableRead[]): Route {
+    const sharded: [TableRead, TableRule][] = []
+    let hasOther = false
+    for (const read of tables) {
+      const rule = ruleOf(read, request.database)
+      if (rule !== undefined) sharded.push([read, rule])
+      else if (!OWN_DATABASES.has(read.database === '' ? request.database : read.database)) hasOther = true
+    }
+    const operation = operationOf(tokens)
+    const [first] = sharded
+    if (first === undefined) return hasOther ? { kind: 'home', isRead: true, operation } : anyRead(operation)
+    const keys =
+      request.keys === null ? boundKeys(tokens, sharded, request) : namedKeys(request.keys, first[1])
+    if (keys === null) return withoutKey(tokens, sharded, operation)
+    const segments = new Set([...keys].map((key) => segmentOf(key, rules.segments)))
+    return { kind: 'segments', segments: [...segments].sort((a, b) => a - b), operation }
+  }
+
+  function withoutKey(tokens: Tokens, sharded: readonly [TableRead, TableRule][], operation: string): Route {
+    const [first] = sharded
+    if (first === undefined) return anyRead(operation)
+    const { table, keyColumn } = first[1]
+    if (rules.fanOut === 'first') return anyRead(operation)
+    const why = rules.fanOut === 'all' ? whyNotMergeable(tokens, sharded.length) : ''
+    if (rules.fanOut === 'all' && why === '') {
+      return { kind: 'fan-out', tables: sharded.map(([, rule]) => rule), operation }
+    }
+    const asked = why === '' ? '' : ` A query with ${why} cannot be put together from parts.`
+    const hint = `Add ${keyColumn} = ... or ${keyColumn} IN (...) to its WHERE, or name the key in the header X-Forestall-Key`
+    return refuse(
+      36,
+      'BAD_ARGUMENTS',
+      `The query does not name the shard key ${keyColumn} of table ${table}, whose rows lie on several instances.${asked} ${hint}`,
+    )
+  }
+
+  function routeInsert(request: RoutedRequest, statement: Statement & { kind: 'insert' }): Route {
+    const rule = ruleOf(statement.target, request.database)
+    if (rule === undefined) return { kind: 'home', isRead: false, operation: 'insert' }
+    return { kind: 'insert', rule, statement }
+  }
+
+  return {
+    ruleOf,
+    route(request) {
+      const statement = readStatement(request.sql, request.params)
+      switch (statement.kind) {
+        case 'read':
+          return routeRead(request, statement.tokens, statement.tables)
+        case 'insert':
+          return routeInsert(request, statement)
+        case 'insert-select':
+          return ruleOf(statement.target, request.database) === undefined && statement.target.table !== ''
+            ? { kind: 'home', isRead: false, operation: 'insert' }
+            : refuse(
+                48,
+                'NOT_IMPLEMENTED',
+                'INSERT ... SELECT into a sharded table is not supported: each instance would select something else. Read the rows and insert them',
+              )
+        case 'meta':
+          return anyRead('meta')
+        case 'session':
+          return statement.verb === 'KILL'
+            ? { kind: 'broadcast' }
+            : { kind: 'any', isRead: false, mayChange: true, operation: 'session' }
+        case 'other':
+          // ClickHouse says itself what it thinks of an empty, multiple or unknown statement.
+          return { kind: 'any', isRead: false, mayChange: false, operation: 'other' }
+        case 'change':
+          return rules.changes === 'all' || request.sendsChanges
+            ? { kind: 'change', verb: statement.verb }
+            : refuse(
+                48,
+                'NOT_IMPLEMENTED',
+                `${statement.verb} is not sent to the instances: it would change one of them only. An operator sends it to all with the header X-Forestall-Change: all`,
+              )
+      }
+    },
+  }
+}
+
+function namedKeys(keys: readonly string[], rule: TableRule): Set<string> | null {
+  const canonical = keys.map((key) => canonicalKey(key, rule.keyType))
+  return canonical.every((key) => key !== null) ? new Set(canonical) : null
+}
+
+/** The keys that bind every sharded table of a statement; null if one is free. */
+function boundKeys(
+  tokens: Tokens,
+  sharded: readonly [TableRead, TableRule][],
+  request: RoutedRequest,
+): Set<string> | null {
+  const all = new Set<string>()
+  for (const [read, rule] of sharded) {
+    const column = rule.keyColumn
+    if (renames(tokens, column)) return null
+    const qualifiers = [read.table, read.alias].filter((name) => name !== '')
+    const key = { column, type: rule.keyType, qualifiers }
+    let keys: Set<string> | null = null
+    for (const [from, to] of read.conditions) keys ??= keysOf(tokens, from, to, key, request.params)
+    // In a join an unqualified column may be that of the other table.
+    if (keys === null) return null
+    if (sharded.length > 1 && !isQualified(tokens, read, column)) return null
+    for (const k of keys) all.add(k)
+  }
+  return all
+}
+
+/** Whether the column stands with the name of this very table before it. */
+function isQualified(tokens: Tokens, read: TableRead, column: string): boolean {
+  const name = read.alias === '' ? read.table : read.alias
+  return read.conditions.some(([from, to]) => {
+    for (let i = from + 2; i < to; i++) {
+      const isIt = tokens.text(i).replaceAll('`', '') === column && tokens.word(i - 1) === '.'
+      if (isIt && tokens.text(i - 2).replaceAll('`', '') === name) return true
+    }
+    return false
+  })
+}
+
+/** What keeps the answers of the parts from being put together, in words; '' if nothing does. */
+function whyNotMergeable(tokens: Tokens, tables: number): string {
+  const clause = hasWord(tokens, UNMERGEABLE)
+  if (clause !== null) return clause
+  if (tables > 1) return 'several sharded tables'
+  for (let i = 0; i < tokens.count; i++) {
+    if (tokens.depth(i) > 0 && tokens.word(i) === 'SELECT') return 'a subquery'
+    if (tokens.word(i + 1) === '(' && AGGREGATES.test(tokens.text(i))) return tokens.text(i)
+    if (tokens.depth(i) === 0 && tokens.word(i) === 'FORMAT' && !ROWS.test(tokens.text(i + 1))) {
+      return `FORMAT ${tokens.text(i + 1)}`
+    }
+  }
+  return ''
+}
+
+/** Whether answers in a format can be written one after another. */
+export const isRowFormat = (format: string): boolean => ROWS.test(format)
+
+/** A name for statements of the same form: their words, without values. */
+function operationOf(tokens: Tokens): string {
+  let name = ''
+  for (let i = 0; i < tokens.count && name.length < 400; i++) {
+    const kind = tokens.kind(i)
+    name += kind === 2 || kind === 3 ? '?' : `${tokens.text(i)} `
+  }
+  return name
+}

@@ -1,0 +1,55 @@
+/** How the text of a key is brought into the one form that is hashed. */
+export type KeyType = 'string' | 'integer' | 'uuid' | 'date'
+
+/** A sharded table: its rows lie in the segment of their key. */
+export interface TableRule {
+  readonly database: string
+  readonly table: string
+  /** Column of the shard key. */
+  readonly keyColumn: string
+  readonly keyType: KeyType
+}
+
+/** What to do with a read of a sharded table that names no shard key. */
+export type FanOut = 'refuse' | 'first' | 'all'
+
+/** The sharded tables of a service, and what is done with statements that fit no segment. */
+export interface RouterRules {
+  /** Segments of the service: a key k lies in h32(k) mod segments. */
+  readonly segments: number
+  readonly tables: readonly TableRule[]
+  readonly fanOut: FanOut
+  /** ALTER, CREATE and other changes: refused, or sent to every instance through the log. */
+  readonly changes: 'refuse' | 'all'
+  /** Function calls in VALUES: refused, or evaluated once before the rows go into the log. */
+  readonly expressions: 'refuse' | 'evaluate'
+}
+
+/** The canonical text of a key, as `toString(column)` gives it; null if it is no key of this type. */
+export function canonicalKey(text: string, type: KeyType): string | null {
+  switch (type) {
+    case 'string':
+      return text
+    case 'integer':
+      return /^\s*[-+]?\d{1,80}\s*$/.test(text) ? BigInt(text.trim().replace(/^\+/, '')).toString() : null
+    case 'uuid':
+      return /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i.test(text) ? text.toLowerCase() : null
+    case 'date':
+      return /^\d{4}-\d\d-\d\d$/.test(text) ? text : null
+  }
+}
+
+/** Types of columns that a key type fits: others have no single text. */
+export function fitsColumn(type: KeyType, columnType: string): boolean {
+  const plain = columnType.replace(/^LowCardinality\((.*)\)$/, '$1')
+  switch (type) {
+    case 'string':
+      return plain === 'String'
+    case 'integer':
+      return /^U?Int\d+$/.test(plain)
+    case 'uuid':
+      return plain === 'UUID'
+    case 'date':
+      return plain === 'Date' || plain === 'Date32'
+  }
+}

@@ -1,0 +1,193 @@
+/** Kinds of tokens of SQL. */
+export const WORD = 1
+export const NUMBER = 2
+/** '...' or a heredoc. */
+export const STRING = 3
+/** `...` or "...". */
+export const QUOTED = 4
+export const SYMBOL = 5
+
+/** The tokens of a statement: comments and blanks left out, positions in the text. */
+export interface Tokens {
+  readonly sql: string
+  readonly count: number
+  kind(i: number): number
+  start(i: number): number
+  end(i: number): number
+  /** Parentheses, brackets and braces around it. */
+  depth(i: number): number
+  /** The text as written. */
+  text(i: number): string
+  /** A word in upper case, a symbol as it is; '' for anything else and beyond the ends. */
+  word(i: number): string
+}
+
+const APOSTROPHE = 39
+const QUOTE = 34
+const BACKTICK = 96
+const BACKSLASH = 92
+const DOLLAR = 36
+
+const isSpace = (c: number): boolean =>
+  c === 32 || (c >= 9 && c <= 13) || c === 0xa0 || c === 0xfeff || (c >= 0x2000 && c <= 0x200a)
+const isDigit = (c: number): boolean => c >= 48 && c <= 57
+const isWordStart = (c: number): boolean =>
+  (c >= 97 && c <= 122) || (c >= 65 && c <= 90) || c === 95 || c > 127
+const isWordPart = (c: number): boolean => isWordStart(c) || isDigit(c) || c === DOLLAR
+
+/** Where the next token begins: after blanks and comments. */
+function skipBlank(sql: string, from: number): number {
+  let i = from
+  for (;;) {
+    while (i < sql.length && isSpace(sql.charCodeAt(i))) i++
+    const two = sql.slice(i, i + 2)
+    if (two === '--' || two === '# ' || two === '#!') {
+      const eol = sql.indexOf('\n', i)
+      i = eol < 0 ? sql.length : eol + 1
+    } else if (two === '/*') {
+      const end = sql.indexOf('*/', i + 2)
+      i = end < 0 ? sql.length : end + 2
+    } else return i
+  }
+}
+
+function quotedEnd(sql: string, from: number, quote: number): number {
+  for (let i = from + 1; i < sql.length; i++) {
+    const c = sql.charCodeAt(i)
+    if (c === BACKSLASH) i++
+    else if (c === quote) {
+      if (sql.charCodeAt(i + 1) !== quote) return i + 1
+      i++
+    }
+  }
+  return sql.length
+}
+
+/** The end of a heredoc `$tag$ ... $tag$` that begins at `from`; -1 if none does. */
+function heredocEnd(sql: string, from: number): number {
+  let i = from + 1
+  while (i < sql.length && (isWordStart(sql.charCodeAt(i)) || isDigit(sql.charCodeAt(i)))) i++
+  if (sql.charCodeAt(i) !== DOLLAR) return -1
+  const tag = sql.slice(from, i + 1)
+  const close = sql.indexOf(tag, i + 1)
+  return close < 0 ? sql.length : close + tag.length
+}
+
+function numberEnd(sql: string, from: number): number {
+  let i = from
+  while (i < sql.length) {
+    const c = sql.charCodeAt(i)
+    const isSign =
+      (c === 43 || c === 45) && /[eEpP]/.test(sql[i - 1] ?? '') && !/^0[xX]/.test(sql.slice(from))
+    if (!isWordPart(c) && c !== 46 && !isSign) break
+    i++
+  }
+  return i
+}
+
+/**
+ * The tokens of ClickHouse SQL. Tolerant: whatever is not known is a symbol of one character. Stops early when `until`
+ * says so after a token (of an INSERT whose rows follow, nothing but the head is SQL).
+ */
+export function readTokens(sql: string, until?: (tokens: Tokens) => boolean): Tokens {
+  const spans: number[] = []
+  const tokens: Tokens = {
+    sql,
+    get count() {
+      return spans.length / 4
+    },
+    kind: (i) => spans[4 * i] ?? 0,
+    start: (i) => spans[4 * i + 1] ?? sql.length,
+    end: (i) => spans[4 * i + 2] ?? sql.length,
+    depth: (i) => spans[4 * i + 3] ?? 0,
+    text: (i) => (i < 0 ? '' : sql.slice(spans[4 * i + 1] ?? sql.length, spans[4 * i + 2] ?? sql.length)),
+    word(i) {
+      const kind = i < 0 ? 0 : spans[4 * i]
+      return kind === WORD || kind === SYMBOL
+        ? sql.slice(spans[4 * i + 1], spans[4 * i + 2]).toUpperCase()
+        : ''
+    },
+  }
+  let depth = 0
+  for (let i = skipBlank(sql, 0); i < sql.length; ) {
+    const c = sql.charCodeAt(i)
+    let kind = SYMBOL
+    let end = i + 1
+    if (isWordStart(c)) {
+      kind = WORD
+      while (end < sql.length && isWordPart(sql.charCodeAt(end))) end++
+    } else if (isDigit(c)) {
+      kind = NUMBER
+      end = numberEnd(sql, i)
+    } else if (c === APOSTROPHE) {
+      kind = STRING
+      end = quotedEnd(sql, i, c)
+    } else if (c === QUOTE || c === BACKTICK) {
+      kind = QUOTED
+      end = quotedEnd(sql, i, c)
+    } else if (c === DOLLAR) {
+      const close = heredocEnd(sql, i)
+      if (close > 0) {
+        kind = STRING
+        end = close
+      }
+    }
+    const isClose = kind === SYMBOL && (c === 41 || c === 93 || c === 125)
+    if (isClose) depth--
+    spans.push(kind, i, end, depth)
+    if (kind === SYMBOL && (c === 40 || c === 91 || c === 123)) depth++
+    if (until?.(tokens) === true) break
+    i = skipBlank(sql, end)
+  }
+  return tokens
+}
+
+const SIMPLE_ESCAPES: Readonly<Record<string, string>> = {
+  n: '\n',
+  t: '\t',
+  r: '\r',
+  '0': '\0',
+  b: '\b',
+  f: '\f',
+  '\\': '\\',
+  "'": "'",
+  '"': '"',
+  '`': '`',
+  '/': '/',
+}
+
+/** The value of quoted text, a heredoc included; null if it has escapes that are not known here. */
+export function unquote(text: string): string | null {
+  const quote = text[0] ?? ''
+  if (quote === '$') {
+    const tagEnd = text.indexOf('$', 1) + 1
+    return text.slice(tagEnd, text.length - tagEnd)
+  }
+  if (text.length < 2 || text.at(-1) !== quote) return null
+  const inner = text.slice(1, -1)
+  return inner.includes('\\') || inner.includes(quote) ? unescaped(inner, quote) : inner
+}
+
+/** Text with backslash escapes (and doubled quotes, if a quote is given) resolved; null for unknown escapes. */
+export function unescaped(text: string, quote = ''): string | null {
+  let out = ''
+  for (let i = 0; i < text.length; i++) {
+    const char = text[i] as string
+    if (char === '\\') {
+      const value = SIMPLE_ESCAPES[text[++i] ?? '']
+      if (value === undefined) return null
+      out += value
+    } else {
+      if (char === quote && quote !== '') i++
+      out += char
+    }
+  }
+  return out
+}
+
+/** The name that a word or quoted identifier stands for; null for anything else. */
+export function nameAt(tokens: Tokens, i: number): string | null {
+  const kind = i < 0 ? 0 : tokens.kind(i)
+  if (kind === WORD) return tokens.text(i)
+  return kind === QUOTED ? unquote(tokens.text(i)) : null
+}
