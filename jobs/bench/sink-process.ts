@@ -33,12 +33,31 @@ const sink = createSink({
   maxBufferedBytes: 256 << 20,
   onError: (error) => process.send?.({ error: error.message }),
 })
+
+/** Nothing is written any more, and the topic has no transactions: the positions reach its ends. */
+async function copied(): Promise<void> {
+  const admin = broker.admin()
+  const topics = await admin.partitions(
+    (await admin.listTopics()).filter((t) => t.startsWith(options.prefix)),
+  )
+  const all = [...topics].flatMap(([topic, count]) =>
+    Array.from({ length: count }, (_, partition) => ({ topic, partition })),
+  )
+  const ends = await admin.offsets(all, 'latest')
+  await admin.close()
+  const behind = () => {
+    const positions = sink.positions()
+    return [...ends].some(([key, end]) => (positions.get(key) ?? -1) < end)
+  }
+  while (behind()) await new Promise((resolve) => setTimeout(resolve, 10))
+}
+
 const before = process.cpuUsage()
 const beganMs = performance.now()
 await sink.start()
 const rows = (): number => sink.metrics.rows[options.table] ?? 0
 const timer = setInterval(() => process.send?.({ rows: rows() }), 50)
-await sink.drained()
+await copied()
 clearInterval(timer)
 const { user, system } = process.cpuUsage(before)
 process.send?.({

@@ -39,18 +39,17 @@ async function hasRecord(
   from: number,
   end: number,
 ): Promise<boolean> {
-  let found = false
+  const found = Promise.withResolvers<boolean>()
   const reader = broker.readPartitions({
     partitions: [{ topic, partition, from: from < 0 ? 'earliest' : from }],
     until: 'stable',
     onBatch(cursor) {
-      while (!found && cursor.next()) found = cursor.offset < end
+      if (cursor.next()) found.resolve(cursor.offset < end) // the first one tells: all that follow lie behind it
     },
   })
   try {
-    await reader.done
+    return await Promise.race([found.promise, reader.done.then(() => false)])
   } finally {
     await reader.close()
   }
-  return found
 }
