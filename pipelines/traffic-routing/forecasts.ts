@@ -13,7 +13,7 @@ import {
   startFrom,
 } from '#core/forecasting'
 import { ByteReader, ByteWriter, LEVELS } from '#core/math'
-import { assessRisk } from '#core/risk'
+import { assessRisk, TrackedRisks } from '#core/risk'
 import {
   defineTopology,
   type Round,
@@ -29,7 +29,7 @@ import { DEMAND, regionSeries, type Series, streamSeries } from './series.ts'
 
 /** Name of the topology: its consumer group. */
 export const FORECASTS = 'traffic.forecasts'
-const RISK_VERSION = 'uncalibrated-1'
+const RISK_VERSION = 'online-1'
 const SNAPSHOT_EVERY = 60
 
 /** An effect is felt at most this many durations before and after its event. */
@@ -63,6 +63,7 @@ class ForecastProcessor implements RoundProcessor {
   readonly #anomalies = new Map<string, AnomalyDetector>()
   /** When each series began: end of its first window, ms since 1970. */
   readonly #beganMs = new Map<string, number>()
+  readonly #risks = new TrackedRisks()
   readonly #quantiles: Float64Array
   readonly #draws: Float64Array
   #areTablesRead = false
@@ -106,15 +107,18 @@ class ForecastProcessor implements RoundProcessor {
         if (!present.has(key)) this.#observe(key, entityOf(key), round.timeMs, 0, events)
     }
     this.#adopt(round.timeMs, present, known)
-    if (round.replayed) return
     const origins = originsAt(
       round.timeMs,
       this.#config.horizon * this.#config.windowMs,
       this.#config.draws,
       this.#bank.options.originGrid,
     )
-    for (const key of [...present.keys()].sort())
-      this.#publish(key, present.get(key) as Series, { issuedMs: round.timeMs, origins, events, out })
+    // What a replayed round says stands already; but the calibration waits for the outcomes of its risks.
+    const issue = { issuedMs: round.timeMs, origins, events, out: round.replayed ? SILENT : out }
+    for (const key of [...present.keys()].sort()) {
+      const series = present.get(key) as Series
+      if (!round.replayed || series.limit !== undefined) this.#publish(key, series, issue)
+    }
   }
 
   /** Events that can be felt now or within the horizon: effects last a few times as long as the event. */
@@ -156,6 +160,7 @@ class ForecastProcessor implements RoundProcessor {
       return
     }
     this.#bank.observe(key, entity, timeMs, value, events)
+    this.#risks.observe(key, timeMs, value)
     let detector = this.#anomalies.get(key)
     if (detector === undefined) {
       detector = new AnomalyDetector({ features: [key.slice(key.indexOf('\n') + 1)] })
@@ -222,13 +227,15 @@ class ForecastProcessor implements RoundProcessor {
       anomaly: { score, direction, feature },
       events: eventEvidence(forecaster.model.effects, events, issuedMs, horizon * windowMs),
     })
+    const horizonMs = horizon * windowMs
+    const said = { issuedAtMs: issuedMs, horizonMs, raw: assessed.rawProbability, limit, side: series.side }
     return {
       scope,
       entity: series.entity,
       metric: series.metric,
       issued_at_ms: issuedMs,
-      horizon_ms: horizon * windowMs,
-      probability: assessed.probability,
+      horizon_ms: horizonMs,
+      probability: this.#risks.issue(key, said),
       limit,
       q10: assessed.q10,
       q50: assessed.q50,
@@ -256,6 +263,7 @@ class ForecastProcessor implements RoundProcessor {
       writer.text(key)
       detector.encode(writer)
     }
+    this.#risks.encode(writer)
     return writer.take()
   }
 
@@ -271,8 +279,11 @@ class ForecastProcessor implements RoundProcessor {
       detector.decode(reader)
       this.#anomalies.set(key, detector)
     }
+    this.#risks.decode(reader)
   }
 }
+
+const SILENT: RoundOutput = { emit: () => undefined }
 
 const OUTPUTS = {
   forecasts: { topic: 'forecasts.traffic', record: 'Forecast', marked: true },
