@@ -26,6 +26,8 @@ export interface Emitter {
 /** Encodes records of declared topics (Confluent wire format). */
 export interface RecordEncoder {
   encode(topic: string, record: RecordName, value: object): Uint8Array
+  /** As `encode`, valid until the next call of either: for what is emitted at once, which copies it. */
+  encodeView(topic: string, record: RecordName, value: object): Uint8Array
 }
 
 /** Everything a task needs of the world. */

@@ -112,7 +112,7 @@ export function rowEmitter(
           partition,
           endMs,
           pane.keys.view(slot),
-          context.encoder.encode(to.topic, to.record, to.row(view)),
+          context.encoder.encodeView(to.topic, to.record, to.row(view)),
         )
       }
     },

@@ -56,6 +56,7 @@ describe('createCodec', () => {
   it('encodes with magic and id, and decodes the same record without asking the registry', async () => {
     const { codec, registry } = await prepared()
     const bytes = codec.encode('acks.decisions', 'Ack', ACK)
+    expect(codec.encodeView('acks.decisions', 'Ack', ACK).equals(bytes)).toBe(true)
     expect(wireSchemaId(bytes, 0, bytes.length)).toBe(1)
     const buffer = Buffer.concat([Buffer.alloc(3, 7), bytes, Buffer.alloc(3, 7)])
     expect(codec.decode(buffer, 3, 3 + bytes.length)).toEqual(ACK)
