@@ -30,6 +30,9 @@ const NOT_SETTINGS = new Set([
   'buffer_size',
   'wait_end_of_query',
   'close_session',
+  // Without `session_id`, which is refused, these two mean nothing; proxies send them all the same.
+  'session_timeout',
+  'session_check',
   'client_protocol_version',
   'enable_http_compression',
   'http_zlib_compression_level',
@@ -37,7 +40,7 @@ const NOT_SETTINGS = new Set([
   'http_headers_progress_interval_ms',
   'cancel_http_readonly_queries_on_client_close',
 ])
-const REFUSED = new Set(['session_id', 'session_timeout', 'session_check', 'compress', 'decompress'])
+const REFUSED = new Set(['session_id', 'compress', 'decompress'])
 const COMPRESSIONS = new Set(['gzip', 'zstd', 'br', 'deflate'])
 
 /** Reads URL and headers. Throws StatementError for what this host does not do. */
