@@ -93,7 +93,14 @@ export function createCluster(options: ResolvedOptions): Cluster {
   let brokers = new Map<number, BrokerAddress>()
   let versions: Map<number, { min: number; max: number }> | null = null
 
-  const anyOf = (p: ConnectionPool) => p.getFirstAvailable([...brokers.values(), ...bootstrap])
+  /** Which broker is asked first: after a failure another one, since a broker that hangs still takes connections. */
+  let first = 0
+
+  function anyOf(p: ConnectionPool): Promise<Connection> {
+    const known = [...brokers.values(), ...bootstrap]
+    const at = first % known.length
+    return p.getFirstAvailable([...known.slice(at), ...known.slice(0, at)])
+  }
 
   async function loadVersions(): Promise<Map<number, { min: number; max: number }>> {
     if (versions !== null) return versions
@@ -136,7 +143,12 @@ export function createCluster(options: ResolvedOptions): Cluster {
       )
       brokers = new Map(response.brokers.map((b) => [b.nodeId, { host: b.host, port: b.port }]))
       return response
-    })().finally(() => inFlight.delete(key))
+    })()
+      .catch((error: unknown) => {
+        first++
+        throw error
+      })
+      .finally(() => inFlight.delete(key))
     inFlight.set(key, asked)
     return asked
   }
@@ -216,7 +228,10 @@ export function createCluster(options: ResolvedOptions): Cluster {
     topics,
     listTopics,
     leader,
-    forgetLeaders: () => topicCache.clear(),
+    forgetLeaders: () => {
+      topicCache.clear()
+      first++
+    },
     forgetCoordinator: (type, key) => void coordinators.delete(`${type}${key}`),
     close: () => pool.close(),
   }

@@ -15,6 +15,8 @@ export interface FetchPartition extends ReadPartition {
   leader: number
   topicId: string
   inFlight: boolean
+  /** Failures in a row: its leader is looked up ever less often. */
+  failures: number
   /** Since when the brokers do not know the topic; null while they do. */
   unknownSinceMs: number | null
 }
@@ -37,6 +39,7 @@ export function createFetchPartition(
     leader: -1,
     topicId: '',
     inFlight: false,
+    failures: 0,
     unknownSinceMs: null,
   }
 }

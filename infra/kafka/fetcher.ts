@@ -50,6 +50,8 @@ const OFFSET_OUT_OF_RANGE = 1
 const UNKNOWN_TOPIC = 3
 const FIRST_BACKOFF_MS = 20
 const LAST_BACKOFF_MS = 1000
+/** A fetch is answered after `maxWaitMs`: a leader that takes so much longer hangs, and may have been replaced. */
+const ANSWER_MS = 10_000
 
 /** Creates a fetcher that reads nothing until `add`. */
 export function createFetcher(options: FetcherOptions): Fetcher {
@@ -60,14 +62,13 @@ export function createFetcher(options: FetcherOptions): Fetcher {
     maxBytesPerPartition = 4 << 20,
     maxWaitMs = 100,
   } = options
-  const lane: Lane = cluster.openLane('fetch')
+  const lane: Lane = cluster.openLane('fetch', maxWaitMs + ANSWER_MS)
   const partitions = new Map<string, FetchPartition>()
   const busyNodes = new Set<number>()
   let request: Api<FetchArguments, RawFetch> | null = null
   let turn = 0
   /** Fetching has stopped because too much waits to be handed out. */
   let full = false
-  let backoffMs = 0
   let backoff: NodeJS.Timeout | null = null
   let locating = false
   let closed = false
@@ -94,24 +95,30 @@ export function createFetcher(options: FetcherOptions): Fetcher {
     if (!closed) options.onError(error instanceof Error ? error : new Error(String(error)))
   }
 
-  /** Leaders are looked up again after a delay that doubles with each failure in a row. */
-  function fail(error: unknown): void {
+  /** Leaders of these are looked up again after a delay that doubles with each failure in a row; the others go on. */
+  function fail(error: unknown, list: readonly FetchPartition[]): void {
     if (closed) return
     if (!isTransient(error)) {
       for (const p of partitions.values()) stop(p)
       return report(error)
     }
     cluster.forgetLeaders()
-    for (const p of partitions.values()) p.leader = -1
-    backoffMs = Math.min(Math.max(backoffMs * 2, FIRST_BACKOFF_MS), LAST_BACKOFF_MS)
+    for (const p of list) {
+      p.leader = -1
+      p.failures++
+    }
+    const failures = Math.min(10, ...list.map((p) => p.failures))
+    const delayMs = Math.min(FIRST_BACKOFF_MS * 2 ** Math.max(0, failures - 1), LAST_BACKOFF_MS)
     backoff ??= setTimeout(() => {
       backoff = null
       pump()
-    }, backoffMs)
+    }, delayMs)
   }
 
+  const lostNow = () => [...partitions.values()].filter((p) => p.leader < 0 && !p.stopped)
+
   async function locate(): Promise<void> {
-    const lost = [...partitions.values()].filter((p) => p.leader < 0 && !p.stopped)
+    const lost = lostNow()
     const topics = await cluster.topics([...new Set(lost.map((p) => p.topic))])
     for (const p of lost) {
       const info = topics.get(p.topic)
@@ -130,7 +137,7 @@ export function createFetcher(options: FetcherOptions): Fetcher {
   /** Sends a fetch to every node that has something to read and no fetch under way. */
   function pump(): void {
     full = delivery.queuedBytes() >= maxBytes
-    if (closed || full || backoff !== null) return
+    if (closed || full) return
     const wanted = new Map<number, FetchPartition[]>()
     let lost = false
     for (const p of partitions.values()) {
@@ -138,10 +145,10 @@ export function createFetcher(options: FetcherOptions): Fetcher {
       if (p.leader < 0) lost = true
       else if (!busyNodes.has(p.leader)) wanted.set(p.leader, [...(wanted.get(p.leader) ?? []), p])
     }
-    if (lost && !locating) {
+    if (lost && !locating && backoff === null) {
       locating = true
       locate()
-        .catch(fail)
+        .catch((error: unknown) => fail(error, lostNow()))
         .finally(() => {
           locating = false
           pump()
@@ -154,7 +161,7 @@ export function createFetcher(options: FetcherOptions): Fetcher {
     busyNodes.add(node)
     for (const p of list) p.inFlight = true
     fetchNode(node, list)
-      .catch(fail)
+      .catch((error: unknown) => fail(error, list))
       .finally(() => {
         busyNodes.delete(node)
         for (const p of list) p.inFlight = false
@@ -172,7 +179,6 @@ export function createFetcher(options: FetcherOptions): Fetcher {
     const isolation = readCommitted ? 1 : 0
     const response = await request.async(connection, maxWaitMs, 1, maxBytes, isolation, 0, -1, topics, [], '')
     if (response.error !== 0) throw protocolError(response.error, `fetch from node ${node}`)
-    if (response.partitions.every((p) => p.error === 0)) backoffMs = 0
     const find = new Map(ordered.map((p) => [partitionKey(topicKey(p, byName), p.partition), p]))
     for (const raw of response.partitions) {
       const p = find.get(partitionKey(raw.topicKey, raw.partition))
@@ -182,7 +188,8 @@ export function createFetcher(options: FetcherOptions): Fetcher {
 
   function take(p: FetchPartition, raw: RawPartition, buffer: Buffer): void {
     if (raw.error === OFFSET_OUT_OF_RANGE) return void outOfRange(p)
-    if (PASSING.has(raw.error)) return fail(protocolError(raw.error, `${p.topic}-${p.partition}`))
+    if (PASSING.has(raw.error)) return fail(protocolError(raw.error, `${p.topic}-${p.partition}`), [p])
+    p.failures = 0
     if (raw.error !== 0) {
       stop(p)
       return report(protocolError(raw.error, `${p.topic}-${p.partition}`))

@@ -70,7 +70,8 @@ export function createTransactionalProducer(
         `a transaction of ${transactionalId} was open for more than ${timeoutMs} ms`,
         { cause: error },
       )
-    } catch {
+    } catch (refusal) {
+      if (!hasApiError(refusal, ...FENCING)) return asError(refusal) // not known: the next abort asks again
       return new ForestallError('PRODUCER_FENCED', `a newer producer of ${transactionalId} has taken over`, {
         cause: error,
       })
