@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -11,6 +11,7 @@ import { LANE } from './recovery-input.ts'
 
 /** A process that is killed and started again. */
 export interface Life {
+  readonly pid: number
   readonly spawnedAtMs: number
   /** When it began to read: its changelogs or the input. Rejects if it ends before. */
   readonly readingAtMs: Promise<number>
@@ -26,6 +27,22 @@ export interface Side {
   /** Its output topic. */
   output(prefix: string): string
   start(prefix: string): Life
+}
+
+/** A tick of the kernel's account of CPU time, s (USER_HZ). */
+const TICK_S = 0.01
+
+/** CPU time of a process and its threads so far, s; null where there is no /proc. */
+export function cpuSecondsOf(pid: number): number | null {
+  try {
+    // The fields after the name in brackets: 14 and 15 of proc(5) are user and system time.
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+      .replace(/^.*\) /s, '')
+      .split(' ')
+    return (Number(fields[11]) + Number(fields[12])) * TICK_S
+  } catch {
+    return null
+  }
 }
 
 /** Where the peer writes, as named without the prefix. */
@@ -52,6 +69,7 @@ export const ourSide = (bootstrapBrokers: string): Side => ({
     void exited.then(() => reading.reject(new Error('our worker has ended')))
     reading.promise.catch(() => undefined)
     return {
+      pid: child.pid ?? 0,
       spawnedAtMs,
       readingAtMs: reading.promise,
       async kill9() {
@@ -89,6 +107,7 @@ export const peerSide = (
     const reading = peer.event((e) => e.event === 'restore-start' || e.event === 'first-record')
     reading.catch(() => undefined)
     return {
+      pid: peer.pid,
       spawnedAtMs: peer.spawnedAtMs,
       readingAtMs: reading.then((e) => e.atMs),
       async kill9() {

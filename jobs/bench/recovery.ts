@@ -14,7 +14,7 @@ import { createMemoryRegistry } from '../../pipelines/core/runtime/testing/memor
 import { buildPeer, differences, readWindows } from '../../test/bench/peers/kafka-streams/peer.ts'
 import { inputOf, outputOf, prepareOurs } from './differential-ours.ts'
 import { closeWindow, LANE, loadWindow, PARTITIONS } from './recovery-input.ts'
-import { type Life, ourSide, PEER_OUTPUT, peerSide, type Side } from './recovery-sides.ts'
+import { cpuSecondsOf, type Life, ourSide, PEER_OUTPUT, peerSide, type Side } from './recovery-sides.ts'
 
 const ROUNDS = 5
 const SHORT_ROUNDS = 2
@@ -27,6 +27,8 @@ interface Restart {
   readonly fromReading: number
   /** The same from the start of the process. */
   readonly fromSpawn: number
+  /** CPU time of the whole process until then; null where it cannot be told. */
+  readonly cpuSeconds: number | null
 }
 
 /** What `npm run bench -- recovery` prints last. */
@@ -97,11 +99,16 @@ async function restart(bench: Bench, side: Side, prefix: string): Promise<Restar
   })
   const life = side.start(prefix)
   const firstAtMs = await first.promise
+  const cpuSeconds = cpuSecondsOf(life.pid)
   const readingAtMs = await life.readingAtMs
   await all.promise
   await life.kill9()
   await reader.close()
-  return { fromReading: (firstAtMs - readingAtMs) / 1000, fromSpawn: (firstAtMs - life.spawnedAtMs) / 1000 }
+  return {
+    fromReading: (firstAtMs - readingAtMs) / 1000,
+    fromSpawn: (firstAtMs - life.spawnedAtMs) / 1000,
+    cpuSeconds,
+  }
 }
 
 /** Both sides on one input: each is brought to where all windows are open and killed, then restarted one after the other. */
@@ -131,7 +138,7 @@ async function round(bench: Bench, sides: readonly Side[]): Promise<Record<Side[
   for (const side of sides) {
     const result = await restart(bench, side, prefix)
     bench.print(
-      `  ${side.name}: ${result.fromReading.toFixed(2)} s, from its start ${result.fromSpawn.toFixed(2)} s`,
+      `  ${side.name}: ${result.fromReading.toFixed(2)} s, from its start ${result.fromSpawn.toFixed(2)} s, CPU ${result.cpuSeconds?.toFixed(2) ?? '?'} s`,
     )
     results[side.name] = result
   }
@@ -184,7 +191,8 @@ function summary(
   { keys, perKey, store, print }: RecoveryOptions,
   runs: readonly { ours: Restart; peer: Restart }[],
 ): RecoveryBench {
-  const of = (side: Side['name'], what: keyof Restart) => median(runs.map((run) => run[side][what]))
+  const of = (side: Side['name'], what: 'fromReading' | 'fromSpawn') =>
+    median(runs.map((run) => run[side][what]))
   for (const side of ['ours', 'peer'] as const) {
     const each = runs.map((run) => run[side].fromReading.toFixed(2)).join(' ')
     print(
