@@ -1,6 +1,6 @@
 import type { ByteReader, ByteWriter } from '#core/math'
 import { decodeFloats, encodeFloats, type ForecastModel } from './model.ts'
-import { nelderMead } from './nelder-mead.ts'
+import { warmSearch } from './nelder-mead.ts'
 import { filledGaps, seasonalProfiles } from './profiles.ts'
 
 const ITERATIONS = 100
@@ -25,6 +25,7 @@ export class Bats implements ForecastModel {
   readonly #parameters: Float64Array
   #level = 0
   #remainder = 0
+  readonly #search: ReturnType<typeof warmSearch>
 
   /** `seasons`: steps, ascending, each at least 2. */
   constructor(seasons: readonly number[]) {
@@ -34,6 +35,8 @@ export class Bats implements ForecastModel {
     this.#profiles = seasons.map((season) => new Float32Array(season))
     this.#at = new Int32Array(seasons.length)
     this.#parameters = new Float64Array(2 + seasons.length)
+    const start = Float64Array.from(this.#parameters, (_, i) => START[Math.min(i, 2)] as number)
+    this.#search = warmSearch(start, 1, ITERATIONS)
     this.memoryBytes = 4 * seasons.reduce((a, b) => a + b, 0) + 8 * this.#parameters.length + 32
   }
 
@@ -41,19 +44,13 @@ export class Bats implements ForecastModel {
     const { level, profiles } = seasonalProfiles(values, this.#seasons)
     const filled = filledGaps(values, this.#seasons.at(-1) ?? 1)
     const scratch = profiles.map((profile) => profile.slice())
-    const start = Float64Array.from(this.#parameters, (_, i) => START[Math.min(i, 2)] as number)
-    const point = nelderMead(
-      (p) => {
-        setParameters(p, this.#parameters)
-        scratch.forEach((profile, i) => {
-          profile.set(profiles[i] as Float64Array)
-        })
-        return sumOfSquares(filled, values, level, scratch, this.#parameters)
-      },
-      start,
-      1,
-      ITERATIONS,
-    )
+    const point = this.#search((p) => {
+      setParameters(p, this.#parameters)
+      scratch.forEach((profile, i) => {
+        profile.set(profiles[i] as Float64Array)
+      })
+      return sumOfSquares(filled, values, level, scratch, this.#parameters)
+    })
     setParameters(point, this.#parameters)
     this.#profiles.forEach((profile, i) => {
       profile.set(profiles[i] as Float64Array)

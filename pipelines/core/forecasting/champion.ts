@@ -64,10 +64,16 @@ export function chooseChampion(
   const group = models.length > 1 ? panelOf(enough, candidates) : undefined
   const handicap = enough.length > 1 ? DOUBLE_HANDICAP : PANEL_HANDICAP
   const best = leastHandicapped(group, candidates, handicap)
-  const model = models.find(({ name }) => name === best.name) ?? createModel(best.name, library)
+  const model = modelOf(best, models, library)
   model.fit(values)
   const losses = new Map([...candidates, ...(group ? [group] : [])].map(({ name, loss }) => [name, loss]))
   return { model, errors: best.errors, origins, stride, losses }
+}
+
+/** The candidate as a model; a panel of models that were fitted already, so that the next fit starts where theirs ended. */
+function modelOf(best: Candidate, models: readonly ForecastModel[], library: ModelLibrary): ForecastModel {
+  const byName = new Map(models.map((model) => [model.name, model]))
+  return byName.get(best.name) ?? createModel(best.name, library, byName)
 }
 
 const asCandidate = (name: string, errors: Float32Array): Candidate => ({

@@ -30,14 +30,19 @@ const MULTIPLE: Readonly<Record<string, (seasons: readonly number[]) => Forecast
   dar: (seasons) => new Autoregression(seasons, true),
   dotheta: (seasons) => new Theta(seasons),
 }
+const NONE: ReadonlyMap<string, ForecastModel> = new Map()
 const NAME = /^([a-z]+(?:-[a-z]+)*)((?:-\d+)+)(?:\.([0-9a-f]+))?(?:\+(net-.+))?$/
 
 /**
  * A model without state, by name; M, S are seasons in steps, S < M: naive, ses, mean, drift, dotheta, seasonal-naive-M, sarima-M, sarima-S-M, blend-M,
  * bats-M, bats-S-M, ar-…, dar-…, dotheta-M, panel-M, panel-S-M (`.mask` in hexadecimal: only these members; `+net-ID`: and this network), and what
- * the library holds: net-ID and courses such as prophet-S-M. Throws RangeError for any other.
+ * the library holds: net-ID and courses such as prophet-S-M. `members`: models that a panel of this name takes over. Throws RangeError for any other.
  */
-export function createModel(name: string, library: ModelLibrary = {}): ForecastModel {
+export function createModel(
+  name: string,
+  library: ModelLibrary = {},
+  members: ReadonlyMap<string, ForecastModel> = NONE,
+): ForecastModel {
   const plain = PLAIN[name]
   if (plain) return plain()
   const net = name.startsWith('net-') ? library.nets?.get(name.slice('net-'.length)) : undefined
@@ -45,7 +50,8 @@ export function createModel(name: string, library: ModelLibrary = {}): ForecastM
   const [, kind = '', digits = '', mask, withNet] = NAME.exec(name) ?? []
   const seasons = digits.split('-').slice(1).map(Number)
   const ascend = seasons.every((season, i) => season > (seasons[i - 1] ?? 1))
-  const model = ascend && seasons.length > 0 ? make(name, kind, seasons, library, mask, withNet) : undefined
+  const model =
+    ascend && seasons.length > 0 ? make(name, kind, seasons, library, members, mask, withNet) : undefined
   if (!model) throw new RangeError(`no model is named ${name}`)
   return model
 }
@@ -55,10 +61,11 @@ function make(
   kind: string,
   seasons: readonly number[],
   library: ModelLibrary,
+  members: ReadonlyMap<string, ForecastModel>,
   mask: string | undefined,
   net: string | undefined,
 ): ForecastModel | undefined {
-  if (kind === 'panel') return makePanel(name, seasons, library, mask, net)
+  if (kind === 'panel') return makePanel(name, seasons, library, members, mask, net)
   if (mask !== undefined || net !== undefined) return undefined
   const [first, second] = seasons as [number, number | undefined]
   if (kind === 'sarima' && seasons.length === 2) return new DoubleSarima(first, second as number)
@@ -71,6 +78,7 @@ function makePanel(
   name: string,
   seasons: readonly number[],
   library: ModelLibrary,
+  members: ReadonlyMap<string, ForecastModel>,
   mask: string | undefined,
   net: string | undefined,
 ): ForecastModel {
@@ -79,5 +87,5 @@ function makePanel(
   const names = all.filter((_, i) => (bits >> i) & 1)
   if (net !== undefined) names.push(net)
   if (names.length === 0 || bits >= 1 << all.length) throw new RangeError(`no model is named ${name}`)
-  return panel(name, names, (member) => createModel(member, library))
+  return panel(name, names, (member) => members.get(member) ?? createModel(member, library))
 }

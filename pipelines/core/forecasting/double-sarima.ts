@@ -1,6 +1,6 @@
 import type { ByteReader, ByteWriter } from '#core/math'
 import type { ForecastModel } from './model.ts'
-import { nelderMead } from './nelder-mead.ts'
+import { warmSearch } from './nelder-mead.ts'
 import { filledGaps } from './profiles.ts'
 import { Ring } from './ring.ts'
 
@@ -27,6 +27,7 @@ export class DoubleSarima implements ForecastModel {
   readonly #differences: Ring
   /** phi, theta, Theta, Phi. */
   readonly #p = new Float64Array(4)
+  readonly #search = warmSearch(START, 0.5, ITERATIONS)
 
   /** `short` < `long`, steps. */
   constructor(short: number, long: number) {
@@ -50,7 +51,7 @@ export class DoubleSarima implements ForecastModel {
       bounded(point, this.#p)
       return this.#sumOfSquares(differences, values, errors)
     }
-    bounded(nelderMead(cost, START, 0.5, ITERATIONS), this.#p)
+    bounded(this.#search(cost), this.#p)
     this.#values.fill(filled[0] ?? 0)
     this.#errors.fill(0)
     this.#differences.fill(0)

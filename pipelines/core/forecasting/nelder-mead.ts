@@ -50,3 +50,24 @@ interface Vertex {
   readonly point: Float64Array
   readonly value: number
 }
+
+/** Share of the first search (rounds, step) that a second one gets, from where the first ended. */
+const WARM = 0.5
+
+/**
+ * A search that remembers: the first call starts at `start` with `iterations`, later ones at the best point of the call before with fewer and
+ * smaller steps. For a model that is fitted to the first part of a history, then to all of it.
+ */
+export function warmSearch(
+  start: Float64Array,
+  step: number,
+  iterations: number,
+): (cost: (point: Float64Array) => number) => Float64Array {
+  let best: Float64Array | undefined
+  return (cost) => {
+    const first = best === undefined
+    const rounds = first ? iterations : Math.ceil(WARM * iterations)
+    best = nelderMead(cost, best ?? start, first ? step : WARM * step, rounds).slice()
+    return best
+  }
+}

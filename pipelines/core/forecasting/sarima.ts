@@ -1,6 +1,7 @@
 import type { ByteReader, ByteWriter } from '#core/math'
 import { decodeFloats, encodeFloats, type ForecastModel } from './model.ts'
-import { nelderMead } from './nelder-mead.ts'
+import { warmSearch } from './nelder-mead.ts'
+import { filledGaps } from './profiles.ts'
 
 const ITERATIONS = 80
 /** Moving-average roots stay clear of 1, where the recursion would never forget its start. */
@@ -33,6 +34,7 @@ export class Sarima implements ForecastModel {
   #phi = 0
   #theta = 0
   #seasonal = 0
+  readonly #search = warmSearch(START, 0.5, ITERATIONS)
 
   constructor(season: number) {
     this.#m = season
@@ -45,13 +47,13 @@ export class Sarima implements ForecastModel {
 
   fit(values: Float64Array): void {
     const m = this.#m
-    const filled = withoutGaps(values, m)
+    const filled = filledGaps(values, m)
     const errors = new Float64Array(filled.length)
     const cost = (point: Float64Array): number => {
       this.#setParameters(point)
       return this.#sumOfSquares(filled, values, errors)
     }
-    this.#setParameters(nelderMead(cost, START, 0.5, ITERATIONS))
+    this.#setParameters(this.#search(cost))
     this.#values.fill(filled[0] ?? 0)
     this.#values.set(filled.subarray(0, m))
     this.#errors.fill(0)
@@ -144,15 +146,4 @@ export class Sarima implements ForecastModel {
     }
     return sum
   }
-}
-
-/** Gaps take the value a season before, or the last one known. */
-function withoutGaps(values: Float64Array, season: number): Float64Array {
-  const filled = values.slice()
-  let latest = filled.find((value) => !Number.isNaN(value)) ?? 0
-  for (let t = 0; t < filled.length; t++) {
-    if (Number.isNaN(filled[t])) filled[t] = t >= season ? (filled[t - season] as number) : latest
-    latest = filled[t] as number
-  }
-  return filled
 }

@@ -1,6 +1,6 @@
 import type { ByteReader, ByteWriter } from '#core/math'
 import { decodeFloats, encodeFloats, type ForecastModel } from './model.ts'
-import { nelderMead } from './nelder-mead.ts'
+import { warmSearch } from './nelder-mead.ts'
 import { filledGaps, seasonalProfiles } from './profiles.ts'
 
 const ITERATIONS = 60
@@ -35,6 +35,7 @@ export class Theta implements ForecastModel {
   #phase = 0
   #alpha = 0.5
   #share = 0.5
+  readonly #search = warmSearch(new Float64Array(2), 1, ITERATIONS)
 
   /** `seasons`: steps, ascending; none for `dotheta`. */
   constructor(seasons: readonly number[]) {
@@ -55,7 +56,7 @@ export class Theta implements ForecastModel {
       this.#setParameters(a as number, b as number)
       return this.#run(plain)
     }
-    const [a, b] = nelderMead(cost, Float64Array.of(0, 0), 1, ITERATIONS)
+    const [a, b] = this.#search(cost)
     this.#setParameters(a as number, b as number)
     this.#state = empty()
     this.#phase = 0

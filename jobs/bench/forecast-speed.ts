@@ -1,0 +1,200 @@
+import { parseArgs } from 'node:util'
+import { Worker } from 'node:worker_threads'
+import { atMost, type Target } from '#core/evaluation'
+import { forecasterBank } from '#core/forecasting'
+import { lastBlocks } from './forecast-data.ts'
+import { findPeerTools, type PeerRow, runPeers } from './forecast-peer.ts'
+import { cpuSeconds, type Figures, forecastSplits } from './forecast-run.ts'
+import { flightSeries, hourlySeries } from './forecast-speed-data.ts'
+import type { RefitJob } from './forecast-speed-worker.ts'
+import { accuracyTable } from './forecast-table.ts'
+
+const HOUR = 3_600_000
+const HORIZON = 48
+const SEASONS = [24, 168]
+/** The champion that is refitted: all members of a panel of two seasons, the dearest there is. */
+const CHAMPION = 'panel-24-168'
+const POINTS = 1000
+const SERIES = 100_000
+const SHORT_SERIES = 2000
+/** As measured elsewhere on hourly series of 700 to 960 points with both seasons. */
+const RECORDED_MSTL = 589
+
+/** What `npm run bench -- forecast-speed` prints last. */
+interface SpeedBench {
+  readonly case: 'forecast-speed'
+  /** MSTL's wall-clock time per series on one core over ours (choice of the champion, intervals and forecast). */
+  readonly figure: number
+  readonly unit: 'times'
+  readonly peer: { readonly name: string; readonly secondsPer1000: number; readonly mase: number | null }
+  readonly ratio: number
+  readonly runs: readonly number[]
+  readonly ours: Figures
+  readonly refit: {
+    readonly series: number
+    readonly seconds: number
+    readonly cpuSeconds: number
+    readonly per100000: number
+    readonly workers: number
+  }
+  readonly online: {
+    readonly pointsPerSecond: number
+    readonly runs: readonly number[]
+    readonly bytesPerSeries: number
+  }
+  readonly targets: readonly Target[]
+}
+
+const progress = (line: string): void => void process.stderr.write(`${line}\n`)
+
+interface Compared {
+  readonly ours: Figures
+  /** Wall-clock seconds: what the reference script measures too. */
+  readonly wallPer1000: number
+  readonly mstl: PeerRow | undefined
+}
+
+/** Ours and MSTL on the same hourly windows. */
+async function compare(dataDir: string, isShort: boolean): Promise<Compared> {
+  const series = flightSeries(dataDir, isShort ? 24 : 60, 960 + HORIZON)
+  const splits = lastBlocks(series, HORIZON, 1)
+  const options = { horizon: HORIZON, seasons: SEASONS, stepMs: HOUR, nonNegative: true }
+  forecastSplits(splits.slice(0, 5), options)
+  const started = performance.now()
+  const ours = forecastSplits(splits, options)
+  const wallPer1000 = (performance.now() - started) / splits.length
+  const tools = findPeerTools(dataDir)
+  const set = { series, horizon: HORIZON, season: 24, season2: 168 }
+  const peers = tools ? await runPeers(tools, set, ['MSTL'], 600, progress) : []
+  console.log(
+    accuracyTable(
+      `Departures per hour, ${HORIZON} hours ahead (${ours.series} series of 960 points)`,
+      { ours },
+      peers,
+    ),
+  )
+  return { ours, wallPer1000, mstl: peers[0] }
+}
+
+/** Wall-clock seconds to refit the champions of `series` series on `workers` threads. */
+async function refitAll(series: number, workers: number): Promise<number> {
+  const started = performance.now()
+  let done = 0
+  let told = 0
+  const share = Math.ceil(series / workers)
+  const lanes = Array.from({ length: workers }, (_, i) => {
+    const workerData: RefitJob = {
+      from: i * share,
+      to: Math.min(series, (i + 1) * share),
+      points: POINTS,
+      horizon: HORIZON,
+      model: CHAMPION,
+    }
+    const worker = new Worker(new URL('./forecast-speed-worker.ts', import.meta.url), { workerData })
+    return new Promise<void>((resolve, reject) => {
+      worker.on('message', (message: { done?: number }) => {
+        done += message.done ?? 0
+        if (done - told >= series / 20) {
+          told = done
+          progress(`refit: ${done} of ${series} in ${((performance.now() - started) / 1000).toFixed(0)} s`)
+        }
+      })
+      worker.once('error', reject)
+      worker.once('exit', (code) =>
+        code === 0 ? resolve() : reject(new Error(`refit worker ended with ${code}`)),
+      )
+    })
+  })
+  await Promise.all(lanes)
+  return (performance.now() - started) / 1000
+}
+
+/** Points a second of processor time through a bank whose champions are panels, between fits. */
+function online(isShort: boolean): SpeedBench['online'] {
+  const keys = Array.from({ length: isShort ? 200 : 1000 }, (_, i) => `series-${i}`)
+  const history = 1600
+  const steps = isShort ? 150 : 300
+  const bank = forecasterBank({
+    stepMs: 300_000,
+    horizon: 12,
+    seasons: [288],
+    historyPoints: 2016,
+    refitEvery: 1_000_000,
+    nonNegative: true,
+  })
+  const values = keys.map((_, i) => hourlySeries(i, history + 3 * steps))
+  keys.forEach((key, i) => {
+    bank.observe(key, 300_000, (values[i] as Float64Array)[0] as number)
+    bank.get(key)?.start((values[i] as Float64Array).subarray(0, history), history * 300_000)
+    if ((i + 1) % 200 === 0) progress(`online: ${i + 1} of ${keys.length} series started`)
+  })
+  const runs = [0, 1, 2].map((round) => {
+    const started = cpuSeconds()
+    for (let t = history + round * steps; t < history + (round + 1) * steps; t++) {
+      for (let i = 0; i < keys.length; i++) {
+        bank.observe(keys[i] as string, (t + 1) * 300_000, (values[i] as Float64Array)[t] as number)
+      }
+    }
+    return (keys.length * steps) / (cpuSeconds() - started)
+  })
+  return { pointsPerSecond: Math.max(...runs), runs, bytesPerSeries: bank.memoryBytes / keys.length }
+}
+
+async function main(argv: readonly string[]): Promise<void> {
+  const { values } = parseArgs({
+    args: [...argv],
+    options: {
+      data: { type: 'string', default: '../shared/data' },
+      short: { type: 'boolean', default: false },
+      series: { type: 'string' },
+      workers: { type: 'string', default: '2' },
+    },
+  })
+  const { ours, wallPer1000, mstl } = await compare(values.data, values.short)
+  const live = online(values.short)
+  console.log(
+    `online: ${live.pointsPerSecond.toFixed(0)} points a second on one core, ${live.bytesPerSeries.toFixed(0)} bytes a series`,
+  )
+  const series = Number(values.series ?? (values.short ? SHORT_SERIES : SERIES))
+  const workers = Number(values.workers)
+  const cpuBefore = cpuSeconds()
+  const seconds = await refitAll(series, workers)
+  const cpu = cpuSeconds() - cpuBefore
+  const per100000 = (seconds * SERIES) / series
+  const extrapolated = series === SERIES ? '' : `, ${per100000.toFixed(0)} s for 100,000 (extrapolated)`
+  console.log(
+    `refit: ${series} champions of ${POINTS} points in ${seconds.toFixed(1)} s on ${workers} threads (${((1000 * cpu) / series).toFixed(2)} ms of processor time each)${extrapolated}`,
+  )
+  const theirs = mstl && mstl.windows > 0 ? mstl.secondsPer1000 : RECORDED_MSTL
+  const figure = theirs / wallPer1000
+  const targets: Target[] = [
+    atMost("share of MSTL's time", 1 / figure, 1 / 20),
+    ...(mstl && mstl.windows > 0 ? [atMost("MASE against MSTL's", ours.mase, mstl.mase)] : []),
+    atMost('seconds for 100,000 champions', per100000, 600),
+    atMost('microseconds per online point', 1e6 / live.pointsPerSecond, 1e6 / 300_000),
+  ]
+  for (const { name, value, target, met } of targets) {
+    console.log(
+      `${met ? 'met   ' : 'missed'}  ${name}: ${Number(value.toPrecision(4))} (target ${Number(target.toPrecision(4))})`,
+    )
+  }
+  const result: SpeedBench = {
+    case: 'forecast-speed',
+    figure,
+    unit: 'times',
+    peer: {
+      name: mstl && mstl.windows > 0 ? 'statsforecast MSTL' : 'statsforecast MSTL, recorded elsewhere',
+      secondsPer1000: theirs,
+      mase: mstl?.mase ?? null,
+    },
+    ratio: figure,
+    runs: [figure],
+    ours,
+    refit: { series, seconds, cpuSeconds: cpu, per100000, workers },
+    online: live,
+    targets,
+  }
+  console.log(JSON.stringify(result))
+}
+
+if (import.meta.main) await main(process.argv.slice(2))
