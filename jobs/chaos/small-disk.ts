@@ -16,6 +16,9 @@ export interface SmallDisk {
 const SIZE = '768m'
 const CHUNK = Buffer.alloc(1 << 20)
 
+const run = (command: string, ...args: readonly string[]): void =>
+  void execFileSync(command, args, { stdio: 'pipe' })
+
 /**
  * Mounts a small file system in memory (tmpfs) at a folder, so that writes fail with a real ENOSPC. A bound on the
  * size of files (RLIMIT_FSIZE) would need no root, but the engine cannot see it coming as it sees a disk fill up.
@@ -31,7 +34,7 @@ export function mountSmallDisk(folder: string): SmallDisk {
   if (process.getuid?.() !== 0) return nothing('only root may mount a disk that can be filled')
   mkdirSync(folder, { recursive: true })
   try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${SIZE}`, 'tmpfs', folder], { stdio: 'pipe' })
+    run('mount', '-t', 'tmpfs', '-o', `size=${SIZE}`, 'tmpfs', folder)
   } catch (error) {
     return nothing(`mount failed: ${(error as Error).message.trim().split('\n').at(-1)}`)
   }
@@ -41,7 +44,7 @@ export function mountSmallDisk(folder: string): SmallDisk {
     fill: () => writeUntilFull(filler),
     clear: () => rmSync(filler, { force: true }),
     // Lazily: whoever still has a file open keeps it until the process ends.
-    remove: () => void execFileSync('umount', ['-l', folder], { stdio: 'ignore' }),
+    remove: () => run('umount', '-l', folder),
   }
 }
 

@@ -13,8 +13,9 @@ failOnLeaks()
 const dir = mkdtempSync(join(tmpdir(), 'forestall-full-disk-'))
 let clickhouse: ClickHouseProcess
 /** From here on no file of the process may grow beyond so many bytes: writes fail, as on a full disk. */
+const PRLIMIT = 'prlimit'
 const limit = (bytes: string): void =>
-  void execFileSync('prlimit', ['--pid', String(clickhouse.pid), `--fsize=${bytes}:unlimited`])
+  void execFileSync(PRLIMIT, ['--pid', String(clickhouse.pid), `--fsize=${bytes}:unlimited`])
 
 const start = () => startClickHouse({ dataDir: join(dir, 'data'), logFile: join(dir, 'clickhouse.log') })
 /** Once the process that was killed has let go of its files. */
