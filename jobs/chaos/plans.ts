@@ -4,7 +4,7 @@ import type { BrokerRole, ChaosPlan, Fault, Harm, Lane, NetworkPlace } from './s
 
 const SLOTS = ['w0', 'w1']
 /** Longer than the session timeout of a group member (10 s): whoever stood still comes back as a zombie. */
-const ZOMBIE_MS = 12_000
+const ZOMBIE_MS = 13_000
 /** Longer than the session of a broker (3 s): it comes back to a cluster that has gone on without it. */
 const BROKER_STOP_MS = 5000
 /** Longer than a request is waited for (30 s). */
