@@ -3,6 +3,7 @@ import { type Command, InvalidArgumentError } from 'commander'
 import type { AccuracyArgs } from './accuracy.ts'
 import { integerBetween, parseDuration, parseName, parseSince } from './args.ts'
 import { dataDirOption, type Finish } from './commands-run.ts'
+import type { ImportCalendarArgs } from './import-calendar.ts'
 import type { TrainArgs } from './train.ts'
 
 const REPLAY_ID = 'of this replay (latest: the newest run of up) instead of live'
@@ -86,8 +87,53 @@ Examples:
     })
 }
 
+function addImportCalendar(program: Command, finish: Finish): void {
+  program
+    .command('import-calendar')
+    .argument('<file|url>', 'iCalendar text')
+    .description(
+      'import what is known in advance: maintenance, matches, campaigns; importing again changes nothing',
+    )
+    .option('--kind <kind>', 'kind of all events (default: X-FORESTALL-KIND, maintenance notes, CATEGORIES)')
+    .option('--scope <scope>', 'entity, `prefix*` or `*` (default: X-FORESTALL-SCOPE, else *)')
+    .option('--zone <zone>', 'zone of times that name none (default: X-WR-TIMEZONE, else UTC)')
+    .option(
+      '--issued-at <when>',
+      'when all of it became known (default: LAST-MODIFIED, else DTSTAMP)',
+      (text: string) => parseSince(text, Date.now()),
+    )
+    .option('--back <duration>', 'import what ended at most this long ago', parseDuration, 366 * DAY_MS)
+    .option('--ahead <duration>', 'import what starts at most this far ahead', parseDuration, 366 * DAY_MS)
+    .option('--complete', 'what an earlier import brought and is no longer there is cancelled', false)
+    .option('--replay-id <name>', `into the topics ${REPLAY_ID} ones`, parseName, '')
+    .addOption(dataDirOption())
+    .addHelpText(
+      'after',
+      `
+Exit status 1 if an item could not be read: its line and reason are printed, the others are imported.
+
+Examples:
+  $ npm run forestall -- import-calendar matches.ics --kind match
+  $ npm run forestall -- import-calendar https://calendar.example/maintenance.ics --scope 'ATLAng>*' --complete`,
+    )
+    .action(async (from: string, _: unknown, command: Command) => {
+      const { issuedAt: issuedAtMs, back: backMs, ahead: aheadMs, ...rest } = command.optsWithGlobals()
+      const { runImportCalendar } = await import('./import-calendar.ts')
+      finish(
+        await runImportCalendar({
+          ...rest,
+          from,
+          issuedAtMs,
+          backMs,
+          aheadMs,
+        } as unknown as ImportCalendarArgs),
+      )
+    })
+}
+
 /** Commands about models, calendars and how good forecasts were. */
 export function addForecastCommands(program: Command, finish: Finish): void {
   addTrain(program, finish)
   addAccuracy(program, finish)
+  addImportCalendar(program, finish)
 }

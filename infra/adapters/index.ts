@@ -1,4 +1,5 @@
 export * from './goflow2/index.ts'
+export * from './icalendar/index.ts'
 export * from './probes/index.ts'
 export * from './query-log/index.ts'
 export * from './tabular/index.ts'

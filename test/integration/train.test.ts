@@ -112,7 +112,7 @@ test('a training that is killed loses no champion: the next run goes on where it
   expect(kept.size).toBeLessThan(STREAMS)
 
   const run = await runCli([...TRAIN, '--json'], env)
-  expect(run.code, run.stderr).toBe(0)
+  expect(run).toMatchObject({ code: 0 })
   const summary = JSON.parse(run.stdout.trim().split('\n').at(-1)!) as Record<string, number>
   expect(summary).toMatchObject({ total: STREAMS, fresh: kept.size, done: STREAMS - kept.size, failed: 0 })
 
@@ -136,7 +136,7 @@ test('a training that is killed loses no champion: the next run goes on where it
 test('a champion that stands is contested again and keeps its place unless something is better by the margin', async () => {
   const first = new Map((await models()).map(({ key, model }) => [key, model]))
   const run = await runCli([...TRAIN, '--all', '--json'], env)
-  expect(run.code, run.stderr).toBe(0)
+  expect(run).toMatchObject({ code: 0 })
   expect(JSON.parse(run.stdout.trim().split('\n').at(-1)!)).toMatchObject({ done: STREAMS, changed: 0 })
   for (const { key, model } of (await models()).slice(-STREAMS)) {
     expect(model.version).toBeGreaterThan(first.get(key)!.version)

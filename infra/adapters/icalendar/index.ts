@@ -1,0 +1,1 @@
+export { type BadItem, type CalendarContent, type CalendarOptions, readCalendar } from './calendar.ts'
