@@ -29,12 +29,12 @@ function refit({ from, to, points, horizon, model }: RefitJob): number {
     forecaster.start(hourlySeries(key, points), points * HOUR)
     forecaster.forecast(quantiles)
     sum += quantiles[2] as number
-    if ((key - from + 1) % REPORT_EVERY === 0) parentPort?.postMessage({ done: REPORT_EVERY })
+    if ((key - from + 1) % REPORT_EVERY === 0) parentPort?.postMessage({ done: REPORT_EVERY }, [])
   }
   return sum
 }
 
 if (parentPort) {
   const job = workerData as RefitJob
-  parentPort.postMessage({ sum: refit(job) })
+  parentPort.postMessage({ sum: refit(job) }, [])
 }

@@ -88,12 +88,13 @@ function medianGain(rests: readonly Float64Array[], season: number): number {
 function gainOf(rest: Float64Array, season: number): number {
   const from = Math.floor((rest.length * 2) / 3)
   const profile = profileOf(rest, season, from)
+  const middle = profile.reduce((a, b) => a + b, 0) / season
   let before = 0
   let after = 0
   for (let t = from; t < rest.length; t++) {
     const value = rest[t] as number
     if (Number.isNaN(value)) continue
-    before += value ** 2
+    before += (value - middle) ** 2
     after += (value - (profile[t % season] as number)) ** 2
   }
   return before > 0 ? 1 - after / before : 0
