@@ -144,17 +144,19 @@ function addEvaluate(program: Command, finish: Finish): void {
     .argument('[options...]')
     .description('would it have helped? The same policies on recorded data, beside static and reactive plans')
     .allowUnknownOption()
-    .usage('<subsystem> --data <dir> [--next <dir>] [--quick] [--json]')
+    .usage('<subsystem> --data <dir> [options] [--json]')
     .addHelpText(
       'after',
       `
   --data <dir>   recorded traffic; with --next, the period to learn from
   --next <dir>   the period that follows, in the same form: it is scored
   --quick        scores a sample of the intervals
+  data-sharding: also --generator [--alpha 1.1] [--seeds 1,2,3] [--workload sweep], --plan, --replicas
 
 Examples:
   $ npm run forestall -- evaluate traffic-routing --data recorded/abilene --quick
-  $ npm run forestall -- evaluate traffic-routing --data history/october --next history/november --json`,
+  $ npm run forestall -- evaluate traffic-routing --data history/october --next history/november --json
+  $ npm run forestall -- evaluate data-sharding --generator --alpha 1.1 --replicas 1.1`,
     )
     .action(async (..._: unknown[]) => {
       const command = _.at(-1) as Command

@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util'
 import { exitStatus, renderTable, renderVerdict } from '#core/evaluation'
 import { ForestallError } from '#core/ports'
 import { createInlineSolver } from '#infra/solver'
+import { DATA_USAGE, runDataEvaluation } from './evaluate-data.ts'
 import { evaluateTraffic } from '../pipelines/traffic-routing/evaluate.ts'
 
 const USAGE = `usage: forestall evaluate traffic-routing --data DIR [--next DIR] [--quick] [--json]
@@ -32,7 +33,7 @@ function parse(args: readonly string[]): Options {
   const [subsystem, ...rest] = positionals
   if (subsystem !== 'traffic-routing' || rest.length > 0)
     throw new ForestallError('CONFIG_INVALID', `subsystem = ${positionals.join(' ')}`, {
-      cure: 'Name traffic-routing.',
+      cure: 'Name traffic-routing or data-sharding.',
     })
   if (values.data === undefined)
     throw new ForestallError('CONFIG_INVALID', '--data is missing', {
@@ -49,10 +50,11 @@ function parse(args: readonly string[]): Options {
 /** `forestall evaluate …`: exit code 0 = sound, 1 = a check value was not reproduced, 2 = bad arguments or data. */
 export async function runEvaluate(args: readonly string[]): Promise<0 | 1 | 2> {
   try {
-    const options = parse(args)
     const began = performance.now()
     const log = (line: string) =>
       process.stderr.write(`${((performance.now() - began) / 1000).toFixed(0).padStart(4)} s  ${line}\n`)
+    if (args[0] === 'data-sharding') return runDataEvaluation(args.slice(1), log)
+    const options = parse(args)
     const solver = await createInlineSolver()
     const { tables, report } = evaluateTraffic({ ...options, solver, log })
     for (const table of tables) process.stdout.write(`${renderTable(table)}\n\n`)
@@ -64,7 +66,9 @@ export async function runEvaluate(args: readonly string[]): Promise<0 | 1 | 2> {
     const isArgument =
       error instanceof TypeError && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS')
     if (!isOurs && !isArgument) throw error
-    process.stderr.write(`${error.message}\n${isOurs ? `${error.cure}\n` : ''}${USAGE}\n`)
+    process.stderr.write(
+      `${error.message}\n${isOurs ? `${error.cure}\n` : ''}${args[0] === 'data-sharding' ? DATA_USAGE : USAGE}\n`,
+    )
     return 2
   }
 }

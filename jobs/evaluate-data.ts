@@ -1,0 +1,74 @@
+import { existsSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { parseArgs } from 'node:util'
+import { exitStatus, renderTable, renderVerdict } from '#core/evaluation'
+import { ForestallError } from '#core/ports'
+import { type DataEvaluation, evaluateData } from '../pipelines/data-sharding/evaluate.ts'
+
+/** How to call it. */
+export const DATA_USAGE = `usage: forestall evaluate data-sharding --data DIR | --generator [options] [--json]
+  --data DIR         queries.csv.gz (hotel searches), departures.csv.gz (flights), or any CSV or JSON lines
+                     (also .gz) with time, key[, work]
+  --later            takes the second half-year of flights
+  --generator        takes generated load: --alpha 0.9,1.1,1.4 and --seeds 1,2,3
+  --workload NAME    another kind of load: sweep, sudden, flip, ramp, noise, alternating, or all
+  --plan TEXT        only plans with this in their name, and no tables of forecasts and scaling
+  --replicas 1.1     only plans with so many replicas per segment: 1.1 or 1.5
+  --json             prints the report as one JSON object on the last line`
+
+function numbers(name: string, text: string): number[] {
+  const list = text.split(',').map(Number)
+  if (list.some((x) => !Number.isFinite(x)))
+    throw new ForestallError('CONFIG_INVALID', `--${name} = ${text}`, {
+      cure: 'Give numbers, for example 1,2,3.',
+    })
+  return list
+}
+
+function parse(args: readonly string[]): { options: Omit<DataEvaluation, 'log'>; json: boolean } {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      data: { type: 'string' },
+      later: { type: 'boolean', default: false },
+      generator: { type: 'boolean', default: false },
+      alpha: { type: 'string', default: '0.9,1.1,1.4' },
+      seeds: { type: 'string', default: '1,2,3' },
+      workload: { type: 'string' },
+      plan: { type: 'string', default: '' },
+      replicas: { type: 'string' },
+      json: { type: 'boolean', default: false },
+    },
+  })
+  if ((values.data === undefined) === !values.generator)
+    throw new ForestallError('CONFIG_INVALID', 'neither or both of --data and --generator are given', {
+      cure: 'Name a folder with --data DIR, or take generated load with --generator.',
+    })
+  if (values.data !== undefined && !existsSync(values.data))
+    throw new ForestallError('CONFIG_INVALID', `--data = ${values.data}: there is no such folder`)
+  const replicas = values.replicas === undefined ? null : Number(values.replicas)
+  if (replicas !== null && replicas !== 1.1 && replicas !== 1.5)
+    throw new ForestallError('CONFIG_INVALID', `--replicas = ${values.replicas}`, { cure: 'Set 1.1 or 1.5.' })
+  const options = {
+    data: values.data === undefined ? null : resolve(values.data),
+    later: values.later,
+    alphas: numbers('alpha', values.alpha),
+    seeds: numbers('seeds', values.seeds),
+    workload: values.workload ?? null,
+    plan: values.plan,
+    replicas,
+  }
+  return { options, json: values.json }
+}
+
+/** `forestall evaluate data-sharding …`: prints tables, targets and, last, the report. Throws CONFIG_INVALID. */
+export function runDataEvaluation(args: readonly string[], log: (line: string) => void): 0 | 1 {
+  const { options, json } = parse(args)
+  const { tables, report, notes } = evaluateData({ ...options, log })
+  for (const table of tables) process.stdout.write(`${renderTable(table)}\n\n`)
+  process.stdout.write(`${renderVerdict(report)}\n`)
+  if (notes.length > 0) process.stdout.write('## Rows of the protocol that differ in a digit\n')
+  for (const note of notes) process.stdout.write(`${note}\n`)
+  if (json) process.stdout.write(`${JSON.stringify(report)}\n`)
+  return exitStatus(report)
+}

@@ -1,0 +1,128 @@
+import { ForestallError, mulberry32 } from '#core/ports'
+import { h32, segmentOf } from '../placement/index.ts'
+import { triangle } from './generator.ts'
+import type { Trace } from './trace.ts'
+
+const KEYS = 2048
+const SEGMENTS = 256
+const DAY = 96
+const STEPS = 21 * DAY
+const QUERIES = 1200
+
+/** Relative weight of each rank of popularity, and of a key at a step beside it. */
+interface Workload {
+  readonly alpha: number
+  /** Which key has rank r at step t. */
+  owner(rank: number, t: number): number
+  /** Queries of the step, relative to the mean. */
+  level(t: number): number
+  /** A factor of the key at the step. */
+  factor(key: number, t: number): number
+}
+
+const scattered = (rank: number, salt: string) => h32(`${salt}${rank}`) % KEYS
+const daily = (t: number) => 1 + 0.4 * triangle(t / DAY)
+const plain = { owner: (r: number) => scattered(r, 'o'), level: daily, factor: () => 1 }
+
+/** Loads of other kinds than those that settings were chosen on. */
+const WORKLOADS: Readonly<Record<string, Workload>> = {
+  // A hot window that moves through the key space, once around in four days.
+  sweep: {
+    ...plain,
+    alpha: 0.6,
+    factor: (key, t) => {
+      const gap = Math.abs(((key / KEYS - t / (4 * DAY)) % 1) + 1) % 1
+      return Math.min(gap, 1 - gap) < 0.02 ? 40 : 1
+    },
+  },
+  // Another key every 3 hours takes a fifth of all queries.
+  sudden: {
+    ...plain,
+    alpha: 0.9,
+    factor: (key, t) => (key === scattered(Math.floor(t / 12), 'hot') ? 2500 : 1),
+  },
+  // Two halves of the keys are hot in turn by day and night, and the turn flips every five days.
+  flip: {
+    ...plain,
+    alpha: 1,
+    factor: (key, t) => ((Math.floor((2 * t) / DAY) + Math.floor(t / (5 * DAY)) + key) % 2 === 0 ? 5 : 1),
+  },
+  // Grows to three times in three weeks, and the popular keys gain most.
+  ramp: {
+    ...plain,
+    alpha: 1.1,
+    level: (t) => 0.5 + (1.5 * t) / STEPS,
+    factor: (key, t) => 1 + ((key % 7) * t) / STEPS,
+  },
+  // Every key the same, no cycle: there is nothing to forecast.
+  noise: { ...plain, alpha: 0, level: () => 1 },
+  // Hot keys that change places every two steps: what came last is always wrong.
+  alternating: {
+    ...plain,
+    alpha: 0.9,
+    factor: (key, t) => (key % 2 === Math.floor(t / 2) % 2 ? 8 : 1),
+  },
+}
+
+/** Names of the workloads. */
+export const WORKLOAD_NAMES = Object.keys(WORKLOADS)
+
+/** Queries drawn from the weights of a step. */
+function drawStep(
+  work: Float64Array,
+  cdf: Float64Array,
+  keys: Int32Array,
+  count: number,
+  uniform: () => number,
+) {
+  const total = cdf.at(-1)!
+  for (let q = 0; q < count; q++) {
+    const v = uniform() * total
+    let low = 0
+    let high = cdf.length - 1
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if (cdf[middle]! > v) high = middle
+      else low = middle + 1
+    }
+    work[keys[low]!]! += 1
+  }
+}
+
+/** A load of a named kind. Throws CONFIG_INVALID for a name that is not known. */
+export function workloadTrace(name: string, seed: number): Trace {
+  const kind = WORKLOADS[name]
+  if (kind === undefined)
+    throw new ForestallError('CONFIG_INVALID', `--workload = ${name}`, {
+      cure: `Name one of ${WORKLOAD_NAMES.join(', ')}.`,
+    })
+  const random = mulberry32(seed)
+  const segment = Int32Array.from({ length: KEYS }, (_, k) => segmentOf(`q${k}`, SEGMENTS))
+  const keys = new Int32Array(KEYS)
+  const cdf = new Float64Array(KEYS)
+  const work = new Float64Array(STEPS * SEGMENTS)
+  for (let t = 0; t < STEPS; t++) {
+    let sum = 0
+    for (let r = 0; r < KEYS; r++) {
+      const key = kind.owner(r, t)
+      keys[r] = segment[key]!
+      sum += (r + 1) ** -kind.alpha * kind.factor(key, t)
+      cdf[r] = sum
+    }
+    const row = work.subarray(t * SEGMENTS, (t + 1) * SEGMENTS)
+    drawStep(row, cdf, keys, Math.round(QUERIES * kind.level(t)), () => random.uniform())
+  }
+  return {
+    name: `${name} seed ${seed}`,
+    segments: SEGMENTS,
+    instances: 8,
+    steps: STEPS,
+    work,
+    calendar: null,
+    start: 5 * DAY,
+    t0: 10 * DAY,
+    day: DAY,
+    week: 7 * DAY,
+    leadSteps: 2,
+  }
+}

@@ -1,0 +1,5 @@
+export * from './approach.ts'
+export * from './flow.ts'
+export * from './hash.ts'
+export * from './layout.ts'
+export * from './planner.ts'

@@ -1,0 +1,128 @@
+import { quantileType7 } from '#core/math'
+import { LeastSquares } from './rls.ts'
+
+/** Announced work of a whole service at a step. */
+export type AnnouncedTotal = (step: number) => number
+
+const FEATURES = 14
+const ERRORS = 400
+const RIDGE = 0.02
+const FORGETTING = 0.9985
+
+/**
+ * Total work of a service `lead` steps ahead of the step being decided: regression on levels, slots of day and week,
+ * slots by how far the last steps were above theirs, and the calendar. Quantiles come from its last errors, scaled by
+ * the square root of the forecast.
+ */
+export class TotalForecaster {
+  readonly #day: number
+  readonly #week: number
+  readonly #ahead: number
+  readonly #announced: AnnouncedTotal
+  readonly #model: LeastSquares
+  readonly #past: number[] = []
+  readonly #daySlots: Float64Array
+  readonly #weekSlots: Float64Array
+  readonly #issued: { x: Float64Array; mean: number }[] = []
+  readonly #errors: number[] = []
+  #fast = 0
+  #middle = 0
+  #slow = 0
+  #fastDay = 0
+  #fastWeek = 0
+
+  /** `ahead`: steps between the last one seen and the one forecast. */
+  constructor(day: number, week: number, ahead: number, announced: AnnouncedTotal) {
+    this.#day = day
+    this.#week = week
+    this.#ahead = ahead
+    this.#announced = announced
+    const prior = new Float64Array(FEATURES)
+    prior[0] = 0.5
+    prior[8] = 0.5
+    this.#model = new LeastSquares(prior, RIDGE, FORGETTING)
+    this.#daySlots = new Float64Array(day)
+    this.#weekSlots = new Float64Array(week)
+  }
+
+  /** Steps seen. */
+  get steps(): number {
+    return this.#past.length
+  }
+
+  /** Takes the next total in. */
+  observe(total: number): void {
+    const t = this.#past.length
+    if (this.#issued.length >= this.#ahead) {
+      const { x, mean } = this.#issued.shift()!
+      this.#model.add(x, 0, total, 1 / Math.max(1, this.#slow))
+      this.#model.solve()
+      this.#errors.push((total - mean) / Math.sqrt(Math.max(1, mean)))
+      if (this.#errors.length > ERRORS) this.#errors.shift()
+    }
+    const own = total - this.#announced(t)
+    const rate = (r: number) => Math.max(r, 1 / (t + 1))
+    this.#fast += rate(0.5) * (own - this.#fast)
+    this.#middle += rate(0.1) * (own - this.#middle)
+    this.#slow += rate(0.01) * (own - this.#slow)
+    this.#fastDay += rate(0.5) * (this.#dayOf(t) - this.#fastDay)
+    this.#fastWeek += rate(0.5) * (this.#weekOf(t) - this.#fastWeek)
+    const day = t % this.#day
+    const week = t % this.#week
+    this.#daySlots[day]! += (t < this.#day ? 1 : 0.2) * (own - this.#daySlots[day]!)
+    this.#weekSlots[week]! += (t < this.#week ? 1 : 0.4) * (own - this.#weekSlots[week]!)
+    this.#past.push(total)
+  }
+
+  #dayOf(step: number): number {
+    const slot = step % this.#day
+    return slot < this.#past.length ? this.#daySlots[slot]! : this.#fast
+  }
+
+  #weekOf(step: number): number {
+    const slot = step % this.#week
+    return slot < this.#past.length ? this.#weekSlots[slot]! : this.#dayOf(step)
+  }
+
+  #ownAt(step: number): number {
+    const known = this.#past[step]
+    return known === undefined ? this.#fast : known - this.#announced(step)
+  }
+
+  #features(step: number): Float64Array {
+    const t = this.#past.length
+    const ratio = (now: number) => Math.min(2, Math.max(0.5, this.#fast / Math.max(1e-9, now)))
+    const day = this.#dayOf(step)
+    const week = this.#weekOf(step)
+    return Float64Array.of(
+      this.#ownAt(t - 1),
+      this.#ownAt(t - 2),
+      this.#fast,
+      this.#middle,
+      day,
+      week,
+      this.#ownAt(step - this.#day),
+      this.#ownAt(step - this.#week),
+      week * ratio(this.#fastWeek),
+      day * ratio(this.#fastDay),
+      this.#announced(step),
+      this.#announced(t - 1),
+      this.#dayOf(t - 1),
+      this.#weekOf(t - 1),
+    )
+  }
+
+  /** The forecast `ahead` steps after the last one seen; call it once per step. `quantile` reads its distribution. */
+  forecast(): { readonly mean: number; quantile(p: number): number } {
+    const x = this.#features(this.#past.length - 1 + this.#ahead)
+    const mean = Math.max(0, this.#past.length < 8 ? this.#fast : this.#model.predict(x, 0))
+    this.#issued.push({ x, mean })
+    const errors = Float64Array.from(this.#errors).sort()
+    const scale = Math.sqrt(Math.max(1, mean))
+    return {
+      mean,
+      quantile: (p) =>
+        Math.max(0, mean + (errors.length < 20 ? 4 * (p - 0.5) : quantileType7(errors, p)) * scale),
+    }
+  }
+}
