@@ -5,25 +5,24 @@ import type {
   TopicPartition,
   TransactionalProducer,
 } from '../ports/index.ts'
-import { ForestallError, partitionKey } from '../ports/index.ts'
+import { ForestallError } from '../ports/index.ts'
 import { AssignedTasks } from './assigned-tasks.ts'
 import { BackPressure } from './back-pressure.ts'
 import { offsetsOf, partitionCounts } from './broker-questions.ts'
+import { Claims } from './claims.ts'
 import { CommitCycle } from './commit-cycle.ts'
 import { createCounters } from './counters.ts'
 import { isFenced, Recovery } from './recovery.ts'
 import { readSnapshot } from './snapshots.ts'
 import type { TaskContext } from './task.ts'
+import { taskContext } from './task-context.ts'
 import { createTasks, inputTopics, restoreTasks } from './tasks.ts'
+import { Ticks } from './ticks.ts'
 import type { Worker, WorkerOptions } from './worker.ts'
 
 const DEFAULT_COMMIT_MS = 100
-/** How long a commit waits for the rest of an answer. */
-const GATHER_MS = 4
 const DEFAULT_PENDING_BYTES = 16 << 20
 const DEFAULT_STATE_BYTES = 2 ** 30
-/** Ticks further apart than this were not on time. */
-const BLIND_AFTER_MS = 1000
 
 /**
  * A worker as a member of its group. Everything that touches tasks or the transaction runs one after the other
@@ -34,26 +33,20 @@ export class GroupWorker implements Worker {
   readonly #o: WorkerOptions
   readonly #producer: TransactionalProducer
   readonly #group: string
+  readonly #context: TaskContext
   readonly #tasks = new AssignedTasks()
   readonly #commits: CommitCycle
   readonly #recovery: Recovery
   readonly #backPressure: BackPressure
   #reader: GroupReader | undefined
   #assignment: Assignment | undefined
-  /** Which assignment a partition came with: what is being restored for an older one is void. */
-  readonly #claims = new Map<string, Assignment>()
+  readonly #claims = new Claims()
+  readonly #ticks: Ticks
   /** Since when a rebalance has been under way: nothing can be committed. */
   #heldSinceMs: number | undefined
   #partitions = new Map<string, number>()
   #gate: Promise<unknown> = Promise.resolve()
-  #timer: NodeJS.Timeout | undefined
-  #soon: NodeJS.Timeout | undefined
   #stopped = false
-  #ticking = false
-  #tickedMs = 0
-  /** When a broker last answered, and how old that may become (only sources fall silent). */
-  #contactMs = 0
-  readonly #contactEveryMs: number
   #starting: Promise<void> = Promise.resolve()
   #closing: Promise<void> | undefined
 
@@ -62,15 +55,31 @@ export class GroupWorker implements Worker {
     const { topology, broker, slot, clock } = options
     const sources = Object.values(topology.sources)
     this.#group = `${options.prefix ?? ''}${topology.name}`
-    this.#contactEveryMs = Math.min(...sources.map((s) => s.idleMs)) / 4
     this.#producer = broker.transactionalProducer({ transactionalId: `${this.#group}-${slot}` })
+    this.#context = taskContext(options, this.#producer, this.counters, {
+      topicName: this.#topicName,
+      partitionsOf: (topic) => this.#partitions.get(this.#topicName(topic)) ?? 1,
+    })
     this.#commits = new CommitCycle({
       producer: this.#producer,
       groupId: this.#group,
       clock,
       counters: this.counters,
       intervalMs: options.commitIntervalMs ?? DEFAULT_COMMIT_MS,
-      onCommitted: (beganMs) => this.#committed(beganMs),
+      onCommitted: (beganMs) => {
+        this.#ticks.heard(beganMs)
+        if (this.#tasks.urgent) this.#ticks.soon()
+      },
+      onFailed: (error) => this.#failed(error),
+    })
+    this.#ticks = new Ticks({
+      clock,
+      everyMs: options.commitIntervalMs ?? DEFAULT_COMMIT_MS,
+      contactEveryMs: Math.min(...sources.map((s) => s.idleMs)) / 4,
+      exclusive: (work) => this.#exclusive(work),
+      ready: () => !this.#stopped && !this.#recovery.broken && this.#assignment !== undefined,
+      touch: () => this.#touch(),
+      onTick: (nowMs, blindMs) => this.#tick(nowMs, blindMs),
       onFailed: (error) => this.#failed(error),
     })
     this.#recovery = new Recovery({
@@ -106,8 +115,7 @@ export class GroupWorker implements Worker {
     if (this.#stopped) return
     await this.#join()
     if (this.#stopped) return
-    this.#timer = setInterval(() => this.#queueTick(), this.#o.commitIntervalMs ?? DEFAULT_COMMIT_MS)
-    this.#timer.unref()
+    this.#ticks.start()
   }
 
   async stop(): Promise<void> {
@@ -122,8 +130,7 @@ export class GroupWorker implements Worker {
   /** Ends everything; whatever is under way (a start, a recovery) ends first. */
   #close(): Promise<void> {
     this.#closing ??= (async () => {
-      clearInterval(this.#timer)
-      clearTimeout(this.#soon)
+      this.#ticks.end()
       this.#recovery.end()
       await this.#reader?.close()
       const closed = this.#producer.close() // also ends an abort that waits for a broker that is gone
@@ -172,58 +179,28 @@ export class GroupWorker implements Worker {
     return result
   }
 
-  #context(): TaskContext {
-    const { encoder, readers, clock } = this.#o
-    return {
-      out: {
-        emit: (topic, partition, timestampMs, key, value, headers) => {
-          this.counters.recordsOut++
-          this.#producer.add(topic, partition, timestampMs, key, value, headers)
-        },
-      },
-      encoder,
-      readers,
-      clock,
-      counters: this.counters,
-      partitionsOf: (topic) => this.#partitions.get(this.#topicName(topic)) ?? 1,
-      topicName: this.#topicName,
-      warn: (error) => this.#o.onWarning?.(error),
-    }
-  }
-
   /** Restores the tasks of new partitions, while those that are here already work on. */
   async #assigned(assignment: Assignment): Promise<Map<string, number>> {
     this.counters.assignments++
     const { broker, topology } = this.#o
     const { partitions } = assignment
-    if (this.#splits(partitions)) {
+    if (this.#claims.splits(partitions, this.#single)) {
       this.#failed(new ForestallError('GENERATION_STALE', 'what belongs to one task was assigned in parts'))
       return new Map()
     }
-    for (const { topic, partition } of partitions)
-      this.#claims.set(partitionKey(topic, partition), assignment)
+    this.#claims.take(assignment)
     if (assignment.generationId >= (this.#assignment?.generationId ?? -1)) this.#assignment = assignment
-    const tasks = createTasks(topology, partitions, this.#context(), (topic, partition) =>
+    const tasks = createTasks(topology, partitions, this.#context, (topic, partition) =>
       readSnapshot(broker, topic, partition),
     )
     const from = await restoreTasks(tasks, partitions, await offsetsOf(broker, partitions, 'earliest'))
     await this.#exclusive(async () => {
-      const mine = (p: TopicPartition) => this.#claims.get(partitionKey(p.topic, p.partition)) === assignment
+      const mine = (p: TopicPartition) => this.#claims.holds(assignment, p)
       const whole = tasks.filter((task) => task.inputs.every(mine))
       this.#tasks.add(whole)
       this.#commits.found(partitions.filter(mine), whole)
     })
     return from
-  }
-
-  /** True if a task that is here already may read one of these, too: topics have got more partitions. */
-  #splits(partitions: readonly TopicPartition[]): boolean {
-    const numbers = new Set(partitions.map((p) => p.partition))
-    const held = [...this.#claims.values()].flatMap((assignment) => assignment.partitions)
-    const here = held.filter((p) => this.#claims.has(partitionKey(p.topic, p.partition)))
-    return (
-      partitions.length > 0 && (this.#single ? here.length > 0 : here.some((p) => numbers.has(p.partition)))
-    )
   }
 
   /** A rebalance begins: what is done is committed under the generation that ends, and then nothing until it is over. */
@@ -255,14 +232,14 @@ export class GroupWorker implements Worker {
         await this.#commits.settle()
         this.#lose(lost)
       }
-      if (this.#tasks.urgent || this.#commits.due) this.#commitSoon()
+      if (this.#tasks.urgent || this.#commits.due) this.#ticks.soon()
     } catch (error) {
       this.#failed(error as Error)
     }
   }
 
   #lose(lost: readonly TopicPartition[]): void {
-    for (const { topic, partition } of lost) this.#claims.delete(partitionKey(topic, partition))
+    this.#claims.lose(lost)
     this.#tasks.drop(lost)
     this.#backPressure.forget(lost)
     this.#commits.forget(lost, this.#tasks.list)
@@ -286,7 +263,7 @@ export class GroupWorker implements Worker {
       for (const task of tasks) await task.process(cursor)
       this.counters.longestBatchMs = Math.max(this.counters.longestBatchMs, performance.now() - startMs)
       if (this.#full() && this.#heldSinceMs === undefined) await this.#begin()
-      else if (this.#tasks.urgent) this.#commitSoon()
+      else if (this.#tasks.urgent) this.#ticks.soon()
       else if (this.#commits.due && !this.#commits.busy) await this.#begin()
       this.#bound()
     } catch (error) {
@@ -303,56 +280,21 @@ export class GroupWorker implements Worker {
     this.#backPressure.update(this.#tasks.list, this.#tasks.bytes, stuck, this.#reader)
   }
 
-  /** The batches of one answer come one after another, and what they close belongs together: one commit, not one each. */
-  #commitSoon(): void {
-    this.#soon ??= setTimeout(() => {
-      this.#soon = undefined
-      this.#queueTick()
-    }, GATHER_MS)
+  async #tick(nowMs: number, blindMs: number): Promise<void> {
+    for (const task of this.#tasks.list)
+      task.tick(nowMs, this.#backPressure.holds(task) ? Number.POSITIVE_INFINITY : blindMs)
+    if (!this.#commits.busy && (this.#tasks.urgent || this.#commits.due)) await this.#begin()
+    this.#bound()
   }
 
-  #queueTick(): void {
-    if (this.#ticking) return
-    this.#ticking = true
-    void this.#exclusive(() => this.#tick()).finally(() => {
-      this.#ticking = false
-    })
-  }
-
-  async #tick(): Promise<void> {
-    const nowMs = this.#o.clock.nowMs()
-    const sinceMs = nowMs - this.#tickedMs
-    this.#tickedMs = nowMs
-    if (this.#stopped || this.#recovery.broken || this.#assignment === undefined) return
-    try {
-      if (nowMs - this.#contactMs >= this.#contactEveryMs) await this.#touch(this.#assignment)
-      if (this.#o.clock.nowMs() - nowMs > BLIND_AFTER_MS) return
-      // A process that stood still, or waited for a broker that was gone, cannot say that nothing came.
-      const blindMs = sinceMs > BLIND_AFTER_MS ? sinceMs : 0
-      for (const task of this.#tasks.list)
-        task.tick(nowMs, this.#backPressure.holds(task) ? Number.POSITIVE_INFINITY : blindMs)
-      if (!this.#commits.busy && (this.#tasks.urgent || this.#commits.due)) await this.#begin()
-      this.#bound()
-    } catch (error) {
-      this.#failed(error as Error)
-    }
-  }
-
-  /** Silence of a source means nothing while the broker does not answer: then this waits for it, and fails in the end. */
-  async #touch({ partitions }: Assignment): Promise<void> {
-    await offsetsOf(this.#o.broker, partitions.slice(0, 1), 'latest')
-    this.#contactMs = this.#o.clock.nowMs()
+  async #touch(): Promise<void> {
+    await offsetsOf(this.#o.broker, this.#tasks.list[0]?.inputs.slice(0, 1) ?? [], 'latest')
   }
 
   /** Begins a commit, once the one before has ended; none while a rebalance is under way. */
   async #begin(): Promise<void> {
     if (this.#assignment === undefined || this.#heldSinceMs !== undefined) return
     await this.#commits.begin(this.#tasks.list, this.#assignment)
-  }
-
-  #committed(beganMs: number): void {
-    this.#contactMs = Math.max(this.#contactMs, beganMs)
-    if (this.#tasks.urgent) this.#commitSoon()
   }
 
   /** Everything is taken away: finish under the old generation, or undo. */

@@ -1,0 +1,27 @@
+import type { TransactionalProducer } from '../ports/index.ts'
+import type { Counters } from './counters.ts'
+import type { TaskContext } from './task.ts'
+import type { WorkerOptions } from './worker.ts'
+
+/** What the tasks of a worker see of the world: what they emit goes into its transaction. */
+export function taskContext(
+  options: WorkerOptions,
+  producer: TransactionalProducer,
+  counters: Counters,
+  topics: Pick<TaskContext, 'partitionsOf' | 'topicName'>,
+): TaskContext {
+  return {
+    out: {
+      emit(topic, partition, timestampMs, key, value, headers) {
+        counters.recordsOut++
+        producer.add(topic, partition, timestampMs, key, value, headers)
+      },
+    },
+    encoder: options.encoder,
+    readers: options.readers,
+    clock: options.clock,
+    counters,
+    ...topics,
+    warn: (error) => options.onWarning?.(error),
+  }
+}
