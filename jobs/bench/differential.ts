@@ -217,6 +217,7 @@ async function withKafka<T>(work: (bootstrapBrokers: string) => Promise<T>): Pro
 }
 
 if (import.meta.main) {
+  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1))
   const { values } = parseArgs({
     options: {
       short: { type: 'boolean', default: false },

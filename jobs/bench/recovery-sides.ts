@@ -60,7 +60,9 @@ export const ourSide = (bootstrapBrokers: string): Side => ({
     const child = spawn(process.execPath, [WORKER, bootstrapBrokers, prefix], {
       stdio: ['ignore', 'pipe', 'inherit'],
     })
-    const exited = once(child, 'exit')
+    const killWithUs = (): void => void child.kill('SIGKILL')
+    process.once('exit', killWithUs)
+    const exited = once(child, 'exit').finally(() => process.off('exit', killWithUs))
     const reading = Promise.withResolvers<number>()
     createInterface({ input: child.stdout }).on('line', (line) => {
       const { event, atMs } = JSON.parse(line) as { event: string; atMs: number }

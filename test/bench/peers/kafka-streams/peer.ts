@@ -166,9 +166,12 @@ export function startPeer(build: PeerBuild, options: PeerOptions, untilEnd = fal
     events.push(event)
     for (const tell of waiting) tell(event)
   })
+  const killWithUs = (): void => void child.kill('SIGKILL')
+  process.once('exit', killWithUs)
   const exited = new Promise<string>((resolve, reject) => {
     child.once('error', reject)
     child.once('close', (code, signal) => {
+      process.off('exit', killWithUs)
       if (ownFolder !== undefined) rmSync(ownFolder, { recursive: true, force: true })
       resolve(`${signal ?? `exit code ${code}`}\n${errors.slice(-30).join('\n')}`)
     })
