@@ -1,5 +1,6 @@
 import { findSeasons } from '#core/forecasting'
 import { ForestallError } from '#core/ports'
+import { augursCourses } from '#infra/augurs'
 import { lastRows, onGrid, readSeriesCsv } from './forecast-csv.ts'
 import { type PeerRow, type PeerTools, runPeers } from './forecast-peer.ts'
 import { type Figures, forecastSplits } from './forecast-run.ts'
@@ -11,6 +12,8 @@ export interface CsvRequest {
   readonly horizon: number
   /** Steps; empty: found in the data. */
   readonly seasons: readonly number[]
+  /** Prophet and MSTL of augurs are candidates too: about 100 times the time. */
+  readonly courses?: boolean
   readonly peers: readonly string[]
   readonly tools: PeerTools | undefined
   readonly limitS: number
@@ -61,6 +64,7 @@ export async function benchCsv(request: CsvRequest): Promise<CsvBench> {
     seasons: [...seasons].sort((a, b) => a - b),
     scaleSeason: seasons[0] ?? 1,
     stepMs: 1,
+    ...(request.courses === true ? { library: { courses: augursCourses() } } : {}),
     historyPoints: Math.max(MOST_POINTS, MOST_CYCLES * longest),
     progress: (done, of) => {
       if (done % REPORT_EVERY === 0 || done === of) progress(`${done} of ${of} series`)

@@ -8,7 +8,7 @@ import { BENCH_SETS, type BenchSet } from './forecast-sets.ts'
 import { accuracyTable } from './forecast-table.ts'
 
 const USAGE = `npm run bench -- forecast [--data DIR] [--only nab,abilene12,abilene288,worldcup] [--peers MODEL,…|none] [--limit SECONDS] [--short]
-npm run bench -- forecast --csv FILE --horizon H --season M [--season2 M2] [--json] [--peers MODEL,…]`
+npm run bench -- forecast --csv FILE --horizon H --season M [--season2 M2] [--json] [--courses] [--peers MODEL,…]`
 
 /** One set: ours and every other model on the same windows. */
 interface SetResult {
@@ -133,6 +133,7 @@ async function main(argv: readonly string[]): Promise<void> {
       horizon: { type: 'string' },
       season: { type: 'string' },
       season2: { type: 'string' },
+      courses: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
     },
@@ -154,6 +155,7 @@ async function main(argv: readonly string[]): Promise<void> {
     file,
     horizon: Number(horizon),
     seasons: [season, season2].filter((m) => m !== undefined).map(Number),
+    courses: values.courses,
     peers: asked([]),
     tools: findPeerTools(values.data),
     limitS,

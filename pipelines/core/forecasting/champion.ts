@@ -42,7 +42,7 @@ interface Candidate {
 
 /**
  * Chooses among naive, exponential level, mean, theta, the models of a panel over the seasons and the panel's median, by the mean
- * absolute error of a rolling backtest. `values`: model scale, NaN = gap, oldest first. `seasons` in steps; those
+ * absolute error of a rolling backtest; with the courses of the library, where it has any (they cost 100 times as much). `values`: model scale, NaN = gap, oldest first. `seasons` in steps; those
  * that the history is too short for are left out. Parameters used in the backtest never rest on points it scores.
  * `only`: the model that stands without a contest, if the history suffices for it; it is all that is computed then.
  */
@@ -54,7 +54,7 @@ export function chooseChampion(
   library: ModelLibrary = {},
 ): Champion {
   const from = values.length < FEWEST ? values.length : Math.floor(values.length * (1 - BACKTEST_SHARE))
-  const models = adopted(only, library, from) ?? makeField(from, values.length, seasons)
+  const models = adopted(only, library, from) ?? makeField(from, values.length, seasons, library)
   for (const model of models) model.fit(values.subarray(0, from))
   const scored = values.length - from
   const stride = Math.max(1, Math.floor(horizon / ORIGINS_A_HORIZON), Math.ceil(scored / MOST_ORIGINS))
@@ -96,13 +96,23 @@ function usable(seasons: readonly number[], from: number): number[] {
   return enough.length < 3 ? enough : [enough[0] as number, enough.at(-1) as number]
 }
 
-function makeField(from: number, length: number, seasons: readonly number[]): ForecastModel[] {
+function makeField(
+  from: number,
+  length: number,
+  seasons: readonly number[],
+  library: ModelLibrary,
+): ForecastModel[] {
   const names = new Set(['naive', 'ses', 'mean', 'dotheta'])
   if (length < DRIFT_LIMIT) names.add('drift')
   const enough = usable(seasons, from)
   if (enough.length > 0) for (const name of panelMembers(enough)) names.add(name)
   for (const season of enough) names.add(`seasonal-naive-${season}`)
-  return [...names].map((name) => createModel(name)).filter((model, i) => i === 0 || from >= model.minPoints)
+  if (enough.length > 0) {
+    for (const kind of Object.keys(library.courses ?? {})) names.add([kind, ...enough].join('-'))
+  }
+  return [...names]
+    .map((name) => createModel(name, library))
+    .filter((model, i) => i === 0 || from >= model.minPoints)
 }
 
 /** The median of the members that did not fail; its error is the median of their errors. */
