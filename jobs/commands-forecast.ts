@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os'
-import { type Command, InvalidArgumentError } from 'commander'
+import { type Command, InvalidArgumentError, Option } from 'commander'
 import type { AccuracyArgs } from './accuracy.ts'
 import { integerBetween, parseDuration, parseName, parseSince } from './args.ts'
 import { dataDirOption, type Finish } from './commands-run.ts'
@@ -29,6 +29,11 @@ function addTrain(program: Command, finish: Finish): void {
     .option('--seasons <durations>', 'candidate seasons', parseDurations, [DAY_MS, 7 * DAY_MS])
     .option('--every <duration>', 'how often each series is looked at', parseDuration, DAY_MS)
     .option('--history <duration>', 'how far back to read', parseDuration, 28 * DAY_MS)
+    .addOption(
+      new Option('--nets <kinds...>', 'networks for metrics that many series share')
+        .choices(['mlp', 'lstm'])
+        .default([]),
+    )
     .option('--all', 'also series that were looked at lately', false)
     .option('--replay-id <name>', `series ${REPLAY_ID} ones`, parseName, '')
     .addOption(dataDirOption())
@@ -40,6 +45,7 @@ it was. Exit status 1 if the fit of a series failed.
 
 Examples:
   $ npm run forestall -- train --once
+  $ npm run forestall -- train --nets mlp lstm
   $ npm run forestall -- train --schedule '*/10 * * * *' --workers 2
   $ npm run forestall -- train --replay-id latest --seasons 60s --json`,
     )

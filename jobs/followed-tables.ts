@@ -6,7 +6,7 @@ import { topicName } from '#schemas'
 const RETRY_MS = 1000
 
 /** The calendar and the champions, read from their topics and followed. */
-export interface FollowedTables extends ForecastTables {
+export interface FollowedTables extends ForecastTables, Pick<FillableTables, 'netStates'> {
   stop(): Promise<void>
 }
 

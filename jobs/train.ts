@@ -5,6 +5,7 @@ import { findConnections, findReplay, openBroker, openCodec, openWarehouse } fro
 import type { ExitCode } from './errors-exit.ts'
 import { followTables } from './followed-tables.ts'
 import { signalled } from './signals.ts'
+import type { NetKind } from './train/net-fit.ts'
 import { refit, type RefitDeps, type RefitOptions, type RefitProgress } from './train/refit.ts'
 
 /** `forestall train`: chooses the champion of every series, now or on a schedule. */
@@ -16,6 +17,8 @@ export interface TrainArgs extends CommonArgs {
   readonly seasonsMs: readonly number[]
   readonly everyMs: number
   readonly historyMs: number
+  /** Networks to train. */
+  readonly nets: readonly NetKind[]
   /** Also series that were looked at lately. */
   readonly all: boolean
   /** Of a replay; '' is live. */
@@ -128,8 +131,9 @@ function checkedSchedule(schedule: string): string {
 }
 
 function optionsOf(args: TrainArgs, which: RefitOptions['which']): RefitOptions {
-  const { workers, seasonsMs, everyMs, historyMs } = args
-  return { workers, seasonsMs, everyMs, historyMs, which }
+  const { workers, seasonsMs, everyMs, historyMs, nets } = args
+  const onNote = (text: string) => process.stderr.write(`${text}\n`)
+  return { workers, seasonsMs, everyMs, historyMs, nets, which, onNote }
 }
 
 /** Says how far a run is, not more often than every two seconds. */

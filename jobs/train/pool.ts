@@ -1,28 +1,27 @@
 import { Worker } from 'node:worker_threads'
-import type { KnownEvent, SelectionInput } from '#core/forecasting'
 import { ForestallError } from '#core/ports'
-import type { TrainOutcome, TrainReply, TrainRequest } from './worker-main.ts'
+import type { TrainOutcome, TrainReply, TrainRequest, TrainWorld } from './worker-main.ts'
 
 /** Threads that choose champions. */
 export interface TrainingPool {
   /** Outcomes in the order of the inputs. Takes the values over (they are moved, not copied). Rejects with STACK_FAILED if its thread dies. */
-  select(inputs: readonly Omit<SelectionInput, 'events'>[]): Promise<readonly TrainOutcome[]>
+  select(inputs: TrainRequest['inputs']): Promise<readonly TrainOutcome[]>
   close(): Promise<void>
 }
 
 interface Thread {
   readonly worker: Worker
   readonly waiting: Map<number, PromiseWithResolvers<readonly TrainOutcome[]>>
-  hasEvents: boolean
+  hasWorld: boolean
 }
 
 /** Starts `count` threads. Each batch goes to the thread with the fewest waiting. */
-export function trainingPool(count: number, events: readonly KnownEvent[]): TrainingPool {
+export function trainingPool(count: number, world: TrainWorld): TrainingPool {
   let next = 0
   let isClosed = false
   const start = (): Thread => {
     const worker = new Worker(new URL('./worker-main.ts', import.meta.url))
-    const thread: Thread = { worker, waiting: new Map(), hasEvents: false }
+    const thread: Thread = { worker, waiting: new Map(), hasWorld: false }
     worker.on('message', ({ batch, outcomes }: TrainReply) => {
       thread.waiting.get(batch)?.resolve(outcomes)
       thread.waiting.delete(batch)
@@ -46,8 +45,8 @@ export function trainingPool(count: number, events: readonly KnownEvent[]): Trai
     select: (inputs) => {
       const thread = threads.reduce((a, b) => (b.waiting.size < a.waiting.size ? b : a))
       const batch = next++
-      const request: TrainRequest = { batch, inputs, ...(thread.hasEvents ? {} : { events }) }
-      thread.hasEvents = true
+      const request: TrainRequest = { batch, inputs, ...(thread.hasWorld ? {} : { world }) }
+      thread.hasWorld = true
       const answer = Promise.withResolvers<readonly TrainOutcome[]>()
       thread.waiting.set(batch, answer)
       thread.worker.postMessage(

@@ -5,6 +5,8 @@ import { murmur3Text } from '#core/math'
 import type { Broker, Clock, Producer, Warehouse } from '#core/ports'
 import { topicName } from '#schemas'
 import type { FollowedTables } from '../followed-tables.ts'
+import type { NetKind } from './net-fit.ts'
+import { trainNets } from './nets.ts'
 import { keyOf, modelRecord } from './model-record.ts'
 import { type TrainingPool, trainingPool } from './pool.ts'
 import { type History, readHistories, readSeries, type SeriesToTrain } from './series-source.ts'
@@ -31,6 +33,10 @@ export interface RefitOptions {
   readonly historyMs: number
   /** 'due': the series whose turn of the day has come (and new ones); 'stale': all not looked at for half of `everyMs`; 'all': all. */
   readonly which: 'due' | 'stale' | 'all'
+  /** Networks to train for metrics that many series share. */
+  readonly nets: readonly NetKind[]
+  /** Told what is worth a line. */
+  onNote?(text: string): void
   /** Told after every batch, and asked whether to go on. */
   onProgress?(progress: RefitProgress): boolean | undefined
 }
@@ -76,14 +82,21 @@ export async function refit(deps: RefitDeps, options: RefitOptions): Promise<Ref
     seconds: 0,
   }
   if (due.length === 0) return progress
-  const pool = trainingPool(options.workers, eventsKnownAt(tables.events(), nowMs))
+  const sinceMs = Math.max(0, (await newestMs(warehouse)) - options.historyMs)
+  const trained = options.nets.length > 0 ? await trainNets(deps, options, all, sinceMs) : []
+  const nets = [...tables.netStates.values()].map((net) => net.state)
+  const pool = trainingPool(options.workers, {
+    events: eventsKnownAt(tables.events(), nowMs),
+    // Of one id the last counts: what was trained just now.
+    nets: [...nets, ...trained],
+  })
   const producer = deps.broker.producer()
   let at = 0
   let isStopped = false
   const lane = async (): Promise<void> => {
     while (at < due.length && !isStopped) {
       const batch = due.slice(at, (at += SERIES_PER_BATCH))
-      const counts = await refitBatch(deps, options, pool, producer, batch)
+      const counts = await refitBatch(deps, options, pool, producer, batch, sinceMs)
       for (const name of ['done', 'changed', 'borrowed', 'empty', 'failed'] as const)
         progress[name] += counts[name]
       progress.seconds = (performance.now() - startedMs) / 1000
@@ -133,10 +146,10 @@ async function refitBatch(
   pool: TrainingPool,
   producer: Producer,
   batch: readonly SeriesToTrain[],
+  sinceMs: number,
 ): Promise<BatchCounts> {
   const { tables, codec, clock, prefix, warehouse } = deps
-  const since = (await newestMs(warehouse)) - options.historyMs
-  const histories = await readHistories(warehouse, batch, Math.max(0, since))
+  const histories = await readHistories(warehouse, batch, sinceMs)
   const inputs = histories.map((history) => selectionInput(history, options, tables))
   const steps = inputs.map(({ values }) => values.length)
   const outcomes = await pool.select(inputs)

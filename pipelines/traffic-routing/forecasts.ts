@@ -67,6 +67,7 @@ class ForecastProcessor implements RoundProcessor {
   readonly #quantiles: Float64Array
   readonly #draws: Float64Array
   #areTablesRead = false
+  #restored: Uint8Array | undefined
 
   constructor(
     config: TrafficConfig,
@@ -80,21 +81,23 @@ class ForecastProcessor implements RoundProcessor {
     this.#absentIsZero = absentIsZero
     const { windowMs: stepMs, horizon, seasons, draws } = config
     const originEvery = Math.max(1, Math.floor(horizon / 4))
-    this.#bank = liveBank({
-      stepMs,
-      horizon,
-      seasons,
-      nonNegative: true,
-      originEvery,
-      originRows: Math.max(48, 2 * draws),
-    })
+    this.#bank = liveBank(
+      {
+        stepMs,
+        horizon,
+        seasons,
+        nonNegative: true,
+        originEvery,
+        originRows: Math.max(48, 2 * draws),
+      },
+      { nets: tables.nets },
+    )
     this.#quantiles = new Float64Array(horizon * LEVELS)
     this.#draws = new Float64Array(draws)
   }
 
   async onRound(round: Round, out: RoundOutput): Promise<void> {
-    if (!this.#areTablesRead) await this.#tables.ready()
-    this.#areTablesRead = true
+    if (!this.#areTablesRead) await this.#readTables()
     const known = eventsKnownAt(this.#tables.events(), round.timeMs)
     const events = this.#near(known, round.timeMs)
     const present = new Map<string, Series>()
@@ -119,6 +122,14 @@ class ForecastProcessor implements RoundProcessor {
       const series = present.get(key) as Series
       if (!round.replayed || series.limit !== undefined) this.#publish(key, series, issue)
     }
+  }
+
+  /** A snapshot may name networks: they are there once the tables have been read. */
+  async #readTables(): Promise<void> {
+    await this.#tables.ready()
+    this.#areTablesRead = true
+    if (this.#restored) this.#restore(this.#restored)
+    this.#restored = undefined
   }
 
   /** Events that can be felt now or within the horizon: effects last a few times as long as the event. */
@@ -249,6 +260,7 @@ class ForecastProcessor implements RoundProcessor {
   }
 
   snapshot(): Uint8Array {
+    if (this.#restored) return this.#restored
     const writer = new ByteWriter(1 << 16)
     const bank = this.#bank.snapshot()
     writer.varint(bank.length)
@@ -268,6 +280,10 @@ class ForecastProcessor implements RoundProcessor {
   }
 
   restore(bytes: Uint8Array): void {
+    this.#restored = bytes
+  }
+
+  #restore(bytes: Uint8Array): void {
     const reader = new ByteReader(bytes)
     this.#bank.restore(reader.bytes(reader.varint()))
     this.#beganMs.clear()

@@ -1,6 +1,7 @@
 export * from './features.ts'
 export * from './live-bank.ts'
 export * from './live-forecaster.ts'
+export * from './net-state.ts'
 export * from './select.ts'
 export * from './series-model.ts'
 export * from './similar.ts'

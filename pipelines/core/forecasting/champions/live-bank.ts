@@ -2,6 +2,7 @@ import { ByteReader, ByteWriter, murmur3Text } from '#core/math'
 import { ForestallError } from '#core/ports'
 import type { KnownEvent } from '../events/index.ts'
 import { type ForecasterOptions, type ResolvedOptions, resolveOptions } from '../forecaster-options.ts'
+import type { ModelLibrary } from '../model-library.ts'
 import type { Observation } from '../series-forecaster.ts'
 import { LiveForecaster } from './live-forecaster.ts'
 
@@ -30,14 +31,14 @@ export interface LiveBank {
   restore(snapshot: Uint8Array): void
 }
 
-/** An empty bank. Throws CONFIG_INVALID. */
-export function liveBank(options: ForecasterOptions): LiveBank {
+/** An empty bank. `library`: what champions need beside their name. Throws CONFIG_INVALID. */
+export function liveBank(options: ForecasterOptions, library: ModelLibrary = {}): LiveBank {
   const resolved = resolveOptions(options)
   const fingerprint = murmur3Text(JSON.stringify(resolved, Object.keys(resolved).sort()))
   const series = new Map<string, { readonly entity: string; readonly forecaster: LiveForecaster }>()
   const start = (key: string, entity: string) => {
     const phase = murmur3Text(key) % resolved.refitEvery
-    const made = { entity, forecaster: new LiveForecaster({ ...resolved, phase }, entity) }
+    const made = { entity, forecaster: new LiveForecaster({ ...resolved, phase }, entity, library) }
     series.set(key, made)
     return made
   }

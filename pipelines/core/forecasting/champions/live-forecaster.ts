@@ -2,9 +2,11 @@ import type { ByteReader, ByteWriter } from '#core/math'
 import { LEVELS } from '#core/math'
 import { applyForce, eventForce, type EventForce, type KnownEvent, noEffects } from '../events/index.ts'
 import type { ResolvedOptions } from '../forecaster-options.ts'
+import type { ModelLibrary } from '../model-library.ts'
 import { LiveCoverage, SeasonalNaive } from '../scoring/index.ts'
 import { type Observation, SeriesForecaster } from '../series-forecaster.ts'
 import { profileAt } from './features.ts'
+import { isMade } from './is-made.ts'
 import type { SeriesModel } from './series-model.ts'
 import { decodeModel, encodeModel } from './state.ts'
 
@@ -21,6 +23,7 @@ const NOTHING_SEEN = -1
 export class LiveForecaster {
   readonly #entity: string
   readonly #options: ResolvedOptions
+  readonly #library: ModelLibrary
   readonly #base: SeriesForecaster
   readonly #coverage: LiveCoverage
   readonly #naive: SeasonalNaive
@@ -28,10 +31,12 @@ export class LiveForecaster {
   #model: SeriesModel
   #index = NOTHING_SEEN
 
-  constructor(options: ResolvedOptions, entity: string) {
+  /** `library`: what champions need beside their name. */
+  constructor(options: ResolvedOptions, entity: string, library: ModelLibrary = {}) {
+    this.#library = library
     this.#entity = entity
     this.#options = options
-    this.#base = new SeriesForecaster(options)
+    this.#base = new SeriesForecaster(options, library)
     this.#coverage = new LiveCoverage(options.horizon)
     this.#naive = new SeasonalNaive(options.seasons[0] ?? 1)
     this.#quantiles = new Float64Array(options.horizon * LEVELS)
@@ -129,14 +134,15 @@ export class LiveForecaster {
 
   /**
    * Follows a champion from now on, if its version is higher than the one it follows (0, a borrowed one, only while it follows none). The history
-   * is cleaned anew by the champion's effects; intervals, scores and scenario errors go on.
+   * is cleaned anew by the champion's effects; intervals, scores and scenario errors go on. One that cannot be made (its network has not come) is
+   * not followed yet.
    */
   adopt(model: SeriesModel, events: readonly KnownEvent[]): boolean {
     const isBorrowed = model.similarTo !== ''
     const isNewer = isBorrowed
       ? this.#model.version === 0 && this.#model.similarTo === ''
       : model.version > this.#model.version
-    if (!isNewer) return false
+    if (!isNewer || !isMade(model.model, this.#library)) return false
     this.#replace(isBorrowed ? model : { ...model, profile: new Float64Array(0) }, events)
     this.#base.adopt(model.model)
     return true

@@ -8,9 +8,11 @@ import {
   removeEffects,
 } from '../events/index.ts'
 import type { ForecasterOptions } from '../forecaster-options.ts'
+import type { ModelLibrary } from '../model-library.ts'
 import { scoreSheet, type Scores } from '../scoring/index.ts'
 import { SeriesForecaster } from '../series-forecaster.ts'
 import { seasonalProfile, logged, seriesFeatures, stepSpread } from './features.ts'
+import { isMade } from './is-made.ts'
 
 /** A series whose champion is to be chosen. */
 export interface SelectionInput {
@@ -22,8 +24,10 @@ export interface SelectionInput {
   /** As the live forecaster has them. */
   readonly options: ForecasterOptions
   readonly events: readonly KnownEvent[]
-  /** Name of the champion that stands; undefined: none. */
+  /** Name of the champion that stands; undefined: none. One that cannot be made any more counts as none. */
   readonly standing?: string
+  /** What models need beside their name: its networks that reach as far as the horizon take part in the contest. */
+  readonly library?: ModelLibrary
   /** Share by which a new champion must be better out of sample than the one that stands. Default 0.05. */
   readonly margin?: number
 }
@@ -73,7 +77,8 @@ const MARGIN = 0.05
  * A history of less than 48 values keeps what stands.
  */
 export function selectChampion(input: SelectionInput): Selection {
-  const { entity, values, lastMs, options, events, standing = '', margin = MARGIN } = input
+  const { entity, values, lastMs, options, events, margin = MARGIN, library = {} } = input
+  const standing = isMade(input.standing ?? '', library) ? (input.standing ?? '') : ''
   const { stepMs, horizon, seasons } = options
   const season = mainSeason(values, seasons)
   const known = eventsKnownAt(events, lastMs)
@@ -82,12 +87,16 @@ export function selectChampion(input: SelectionInput): Selection {
   const stride = Math.max(1, Math.ceil((values.length - split) / MOST_ORIGINS))
   const scale = seasonalScale(values, split, season)
   const contest = contestOf(input, split, stride, season)
-  const challenger = contest('')
+  const nets = [...(library.nets?.values() ?? [])]
+    .filter(({ layout }) => layout.horizon >= horizon && layout.window <= split && values.length > split)
+    .map(({ layout }) => contest(`net-${layout.id}`))
+  const chosen = contest('')
+  const challenger = nets.reduce((best, net) => (isBetter(net, best, scale, margin) ? net : best), chosen)
   const holder = standing === '' || standing === challenger.model ? undefined : contest(standing)
   const winner = holder && !isBetter(challenger, holder, scale, margin) ? holder : challenger
   const seasonalNaiveMase = naiveMase(values, split, stride, horizon, season, scale)
   const maseOf = ({ result }: Fought) => result(scale).mase
-  const candidates = [challenger, ...(holder ? [holder] : [])].map((fought) => ({
+  const candidates = [...new Set([chosen, ...nets, ...(holder ? [holder] : [])])].map((fought) => ({
     model: fought.model,
     mase: maseOf(fought),
   }))
@@ -126,7 +135,7 @@ interface Fought {
 
 /** Runs a model over the held-out part; '' lets the candidates fight on what comes before it. */
 function contestOf(
-  { entity, values, lastMs, options, events }: SelectionInput,
+  { entity, values, lastMs, options, events, library }: SelectionInput,
   split: number,
   stride: number,
   season: number,
@@ -140,7 +149,7 @@ function contestOf(
   const cleaned = removeEffects(effects, known, train, trainedMs)
   const quantiles = new Float64Array(horizon * LEVELS)
   return (name) => {
-    const forecaster = new SeriesForecaster(options)
+    const forecaster = new SeriesForecaster(options, library)
     forecaster.adopt(name)
     forecaster.start(cleaned, trainedMs)
     const model = forecaster.modelName

@@ -1,5 +1,7 @@
 import type { CalendarEvent, Model } from '#schemas'
+import { type GlobalNet, globalNet } from '../global-net.ts'
 import type { KnownEvent } from '../events/index.ts'
+import { decodeNet } from './net-state.ts'
 import { type SeriesModel, seriesModel } from './series-model.ts'
 import type { Donor } from './similar.ts'
 
@@ -18,12 +20,22 @@ export interface ForecastTables {
   model(key: string): SeriesModel | undefined
   /** Series of this scope and metric that a new one may learn from. */
   donors(scope: string, metric: string): readonly Donor[]
+  /** Networks by id; the map grows as records come. */
+  readonly nets: ReadonlyMap<string, GlobalNet>
 }
 
 /** Tables that records of the two topics are put into; `null` withdraws. */
 export interface FillableTables extends Omit<ForecastTables, 'ready'> {
   putEvent(id: string, event: CalendarEvent | null): void
   putModel(key: string, model: Model | null): void
+  /** The networks as their records carry them, by id. */
+  readonly netStates: ReadonlyMap<string, NetState>
+}
+
+/** A network's bytes (`decodeNet`), and the version of its record. */
+export interface NetState {
+  readonly version: number
+  readonly state: Uint8Array
 }
 
 /** No calendar, no champions: each series chooses for itself. */
@@ -32,6 +44,7 @@ export const NO_TABLES: ForecastTables = {
   events: () => [],
   model: () => undefined,
   donors: () => [],
+  nets: new Map(),
 }
 
 /** Revisions of an event that are kept: a compacted topic keeps one, a replay of what was known needs the few before it. */
@@ -59,6 +72,8 @@ export function fillableTables(): FillableTables {
   let all: readonly KnownEvent[] | undefined
   const models = new Map<string, SeriesModel>()
   const donors = new Map<string, Map<string, Donor>>()
+  const nets = new Map<string, GlobalNet>()
+  const netStates = new Map<string, NetState>()
   const poolOf = (scope: string, metric: string) => {
     const pool = `${scope}\n${metric}`
     let held = donors.get(pool)
@@ -66,6 +81,8 @@ export function fillableTables(): FillableTables {
     return held
   }
   return {
+    nets,
+    netStates,
     events: () => (all ??= [...revisions.values()].flat()),
     model: (key) => models.get(key),
     donors: (scope, metric) => [...poolOf(scope, metric).values()],
@@ -83,6 +100,11 @@ export function fillableTables(): FillableTables {
         models.delete(key)
         for (const pool of donors.values()) pool.delete(key)
         return
+      }
+      if (record.kind === 'network') {
+        const net = globalNet(decodeNet(record.state))
+        nets.set(net.layout.id, net)
+        netStates.set(net.layout.id, { version: record.version, state: record.state })
       }
       if (record.kind !== 'series') return
       const model = seriesModel(record)
