@@ -218,6 +218,19 @@ export const TABLES: readonly TableSpec[] = [
     doc: 'Every acknowledgement of every follower.',
   },
   {
+    name: 'moves_data',
+    topics: ['state.data.moves'],
+    record: 'DataMoveState',
+    columns: [
+      ...deriveColumns('DataMoveState', { overrides: { move_id: KEY, service: NAME, from: NAME, to: NAME } }),
+      TOMBSTONE,
+      ...KAFKA_COLUMNS,
+    ],
+    orderBy: ['move_id', 'kafka_partition', 'kafka_offset'],
+    version: 'kafka_offset',
+    doc: 'Every phase of every move of a segment.',
+  },
+  {
     name: 'models',
     topics: ['models'],
     record: 'Model',

@@ -233,6 +233,13 @@ const LIVE_TOPICS: readonly TopicDefinition[] = [
     'Which region processes which stream, and from where: see design/stream-handover.md.',
   ),
   compacted(
+    'state.data.moves',
+    'DataMoveState',
+    'move_id',
+    'The move; a tombstone forgets one that is over.',
+    'How far each move of a segment has come.',
+  ),
+  compacted(
     'state.query-log',
     null,
     null,
