@@ -29,7 +29,11 @@ const SCHEMA = z.strictObject({
   /** Instance of the tables that are not sharded. Default: the first. */
   home: NAME.optional(),
   fanOut: z.enum(['refuse', 'first', 'all']).default('refuse'),
-  changes: z.enum(['refuse', 'header', 'all']).default('header'),
+  /**
+   * `header`: whoever sends X-Forestall-Change: all changes every instance, as the user of the router. `all`: anybody
+   * does. Only where every client may.
+   */
+  changes: z.enum(['refuse', 'header', 'all']).default('refuse'),
   expressions: z.enum(['refuse', 'evaluate']).default('refuse'),
   acknowledge: z.enum(['log', 'first', 'all']).default('first'),
   hedge: z.boolean().default(false),

@@ -53,8 +53,6 @@ export interface OpenRouterOptions {
   readonly onWarning: (error: Error) => void
 }
 
-const HEDGE = { quantile: 0.95, share: 0.05, burst: 10 }
-
 /** Opens log, appliers and server; the topic of the write log is created if it is missing. */
 export async function openQueryRouter(options: OpenRouterOptions): Promise<OpenRouter> {
   const { config, broker, codec, clock, onWarning } = options
@@ -126,7 +124,7 @@ export async function openQueryRouter(options: OpenRouterOptions): Promise<OpenR
     log: createWritePath({ layout, topic, writer, view, replicas: replicaList, clock }),
     picker,
     expectation: createExpectedWork(),
-    hedging: createHedgeBudget(HEDGE),
+    hedging: createHedgeBudget(),
     options: {
       hedge: config.hedge,
       acknowledge: config.acknowledge,

@@ -50,7 +50,7 @@ class PooledConnection implements Connection {
     socket.on('data', (bytes) => {
       // Bytes that nobody asked for.
       if (this.user === null) socket.destroy()
-      else this.user.onData(bytes as Buffer)
+      else this.user.onData(bytes)
     })
     socket.on('end', () => {
       if (this.user === null) socket.destroy()

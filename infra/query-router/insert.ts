@@ -59,12 +59,15 @@ export async function runInsert(
   job: InsertJob,
 ): Promise<{ answer: Answer; written: Written | null }> {
   const { plan, http } = job
+  const { rows } = job.body
   const upstream = deps.upstreams[job.instance] as Upstream
-  const { body, isLarge } = await withinMemory(job.body)
-  const table = await deps.staging.take(job.instance, plan.rule, isLarge)
+  const isLarge = rows instanceof Readable || (rows?.length ?? 0) > SMALL_BYTES
+  const table = await deps.staging.take(job.instance, plan.rule, isLarge).catch((error: unknown) => {
+    throw error instanceof RouterException ? error : new NotParsed((error as Error).message)
+  })
   let isSettled = false
   try {
-    const answer = await parse(deps, { ...job, body }, upstream, table)
+    const answer = await parse(deps, job, upstream, table)
     if (answer.status !== 200) return { answer: namedBack(answer, table, plan), written: null }
     const sink = deps.log.open({
       database: plan.rule.database,
@@ -90,6 +93,13 @@ export async function runInsert(
   }
 }
 
+/** The instance that was to parse the rows has failed; nothing was written. */
+export class NotParsed extends RouterException {
+  constructor(why: string) {
+    super(210, 'NETWORK_ERROR', `The rows could not be parsed: ${why}. Nothing was written`, 503)
+  }
+}
+
 function acknowledgeOf(http: RoutedHttp, usual: Acknowledge): Acknowledge {
   const asked = http.own.get('acknowledge')
   if (asked === undefined) return usual
@@ -97,16 +107,15 @@ function acknowledgeOf(http: RoutedHttp, usual: Acknowledge): Acknowledge {
   throw new RouterException(36, 'BAD_ARGUMENTS', `X-Forestall-Acknowledge is log, first or all, not ${asked}`)
 }
 
-/** Small rows as bytes, larger ones as a stream that goes to disk at the instance. */
-async function withinMemory({ rows, encoding }: InsertBody): Promise<{ body: InsertBody; isLarge: boolean }> {
-  if (!(rows instanceof Readable))
-    return { body: { rows, encoding }, isLarge: (rows?.length ?? 0) > SMALL_BYTES }
+/** Small rows as bytes, which can be sent again; larger ones as a stream that goes to disk at the instance. */
+export async function withinMemory({ rows, encoding }: InsertBody): Promise<InsertBody> {
+  if (!(rows instanceof Readable)) return { rows, encoding }
   const chunks: Buffer[] = []
   let bytes = 0
   const iterator = rows[Symbol.asyncIterator]() as AsyncIterator<Buffer>
   while (bytes <= SMALL_BYTES) {
     const { value, done } = await iterator.next()
-    if (done === true) return { body: { rows: Buffer.concat(chunks), encoding }, isLarge: false }
+    if (done === true) return { rows: Buffer.concat(chunks), encoding }
     chunks.push(value)
     bytes += value.length
   }
@@ -114,7 +123,7 @@ async function withinMemory({ rows, encoding }: InsertBody): Promise<{ body: Ins
     yield* chunks.splice(0)
     for (let next = await iterator.next(); next.done !== true; next = await iterator.next()) yield next.value
   }
-  return { body: { rows: Readable.from(all(), { objectMode: false }), encoding }, isLarge: true }
+  return { rows: Readable.from(all(), { objectMode: false }), encoding }
 }
 
 async function parse(
@@ -150,12 +159,7 @@ async function parse(
     })
   } catch (error) {
     if (error instanceof RouterException) throw error
-    throw new RouterException(
-      210,
-      'NETWORK_ERROR',
-      `The rows could not be parsed: ${(error as Error).message}. Nothing was written`,
-      503,
-    )
+    throw new NotParsed((error as Error).message)
   }
 }
 

@@ -26,6 +26,10 @@ export function refuseExpressions(): Transform {
   /** A blank has followed the word. */
   let isPast = false
 
+  function refuseSelect(): void {
+    if (word.length === 6 && word.toLowerCase() === 'select') throw notLiteral('a subquery')
+  }
+
   function look(c: number): void {
     if (isQuoted) {
       if (isEscaped) isEscaped = false
@@ -40,11 +44,12 @@ export function refuseExpressions(): Transform {
       return
     }
     if (c === SPACE || (c >= 9 && c <= 13)) {
+      refuseSelect()
       isPast = word !== ''
       return
     }
     if (c === OPEN && word !== '' && !CONSTRUCTORS.test(word)) throw notLiteral(`${word}(...)`)
-    if (/^select$/i.test(word)) throw notLiteral('a subquery')
+    refuseSelect()
     word = ''
     isPast = false
     if (c === APOSTROPHE) isQuoted = true
@@ -54,7 +59,6 @@ export function refuseExpressions(): Transform {
     transform(piece: Buffer, _encoding, done) {
       try {
         for (let i = 0; i < piece.length; i++) look(piece[i] as number)
-        if (word !== '' && /^select$/i.test(word) && isPast) throw notLiteral('a subquery')
         done(null, piece)
       } catch (error) {
         done(error as Error)

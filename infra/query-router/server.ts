@@ -1,6 +1,7 @@
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { createQueryHandler, type HandlerDeps, type HandlerOptions } from './handler.ts'
+import type { HandlerDeps, HandlerOptions } from './context.ts'
+import { createQueryHandler } from './handler.ts'
 import { createProbes } from './probes.ts'
 import { createStaging } from './staging.ts'
 import { createUpstream } from './upstream.ts'
@@ -35,7 +36,7 @@ const DEFAULTS: HandlerOptions = {
   allowsExpressions: false,
   bindsSessions: true,
   freshWithinMs: 10_000,
-  allowsChanges: true,
+  allowsChanges: false,
 }
 /** How long a stop waits for the requests under way. */
 const STOP_MS = 10_000

@@ -12,9 +12,9 @@ export interface Insist {
 /** Thrown by `Insist` once it is stopped. */
 class Stopped extends Error {}
 
-const LONGEST_PAUSE_MS = 5000
+const LONGEST_PAUSE_MS = 2000
 
-/** Pauses begin with `retryMs` and double up to five seconds. */
+/** Pauses begin with `retryMs` and double up to two seconds. */
 export function createInsist(timers: Timers, retryMs: number, onWarning: (error: Error) => void): Insist {
   const pauses = new Set<Pause>()
   let stopped = false

@@ -53,6 +53,8 @@ export function createSegmentJoin(
   let ended = false
   let reader: PartitionReader | null = null
 
+  const isOver = (): boolean => ended
+
   /** True if the join is over. The mutex is held. */
   async function mergeIfLevel(): Promise<boolean> {
     if (ended || next < deps.partitionNext()) return ended
@@ -71,7 +73,7 @@ export function createSegmentJoin(
   }
 
   async function take(cursor: RecordCursor): Promise<void> {
-    while (!ended && cursor.next()) {
+    while (!isOver() && cursor.next()) {
       const { offset } = cursor
       const block = await deps.decode(cursor)
       if (offset < deps.partitionNext() - MERGE_WITHIN) await step(offset, block)

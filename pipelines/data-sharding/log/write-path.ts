@@ -122,7 +122,9 @@ export function createWritePath(options: WritePathOptions): WritePath {
     }
 
     async function settle(maxBytes: number): Promise<void> {
-      while (pendingBytes > maxBytes && underWay.size > 0) await Promise.race(underWay)
+      for (let left = pendingBytes; left > maxBytes && underWay.size > 0; left = pendingBytes) {
+        await Promise.race(underWay)
+      }
       if (failure !== null) throw failure as Error
     }
 

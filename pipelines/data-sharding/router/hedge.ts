@@ -7,21 +7,25 @@ export interface HedgeBudget {
   note(expectedMs: number, elapsedMs: number): void
 }
 
+/** Settings of a budget for second requests. */
+export interface HedgeOptions {
+  /** Requests that are not answered within this quantile of what answers take are sent again. Default 0.97. */
+  readonly quantile?: number
+  /** Most second requests, as a share of all. Default 0.05: more than the quantile needs, so that some are left. */
+  readonly share?: number
+  /** Most second requests at once. Default 20. */
+  readonly burst?: number
+}
+
 /** Buckets per doubling of the ratio of elapsed to expected time. */
 const RESOLUTION = 8
 const LOWEST = 2 ** -6
 const BUCKETS = 16 * RESOLUTION
 const FADE_EVERY = 2048
 
-/**
- * Second requests after the `quantile` of recent answers, at most `share` of all requests (and `burst` at once).
- */
-export function createHedgeBudget(options: {
-  readonly quantile: number
-  readonly share: number
-  readonly burst: number
-}): HedgeBudget {
-  const { quantile, share, burst } = options
+/** A budget that has seen nothing yet. */
+export function createHedgeBudget(options: HedgeOptions = {}): HedgeBudget {
+  const { quantile = 0.97, share = 0.05, burst = 20 } = options
   const counts = new Float64Array(BUCKETS)
   let total = 0
   let seen = 0

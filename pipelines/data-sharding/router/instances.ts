@@ -114,7 +114,7 @@ export function createInstancePicker(
     if (slownessNow(i, nowMs) < ejectAbove * median()) return
     ejected[i] = 1
     backoff[i] = trial[i] === 1 ? Math.min((backoff[i] as number) * 2, MAX_BACKOFF) : 1
-    probeAtMs[i] = nowMs + probeAfterMs * (backoff[i] as number)
+    probeAtMs[i] = nowMs + probeAfterMs * backoff[i]
   }
 
   /** A draw by weight; the first if they are all nothing. */
@@ -174,7 +174,7 @@ export function createInstancePicker(
       const weight = trial[i] === 1 ? 0.5 : 1 - keep
       slowness[i] = (slowness[i] as number) * (1 - weight) + Math.min(ratio, 1000) * weight
       answers[i] = (answers[i] as number) + 1
-      if (trial[i] === 1 && (answers[i] as number) >= 8) trial[i] = 0
+      if (trial[i] === 1 && answers[i] >= 8) trial[i] = 0
       ejectIfSlow(i, nowMs)
     },
     end(i, own) {
@@ -217,7 +217,7 @@ export function createInstancePicker(
           ejected[i] = 1
         }
         backoff[i] = Math.min((backoff[i] as number) * 2, MAX_BACKOFF)
-        probeAtMs[i] = nowMs + probeAfterMs * (backoff[i] as number)
+        probeAtMs[i] = nowMs + probeAfterMs * backoff[i]
       }
     },
     view: (nowMs) =>

@@ -175,7 +175,7 @@ export function createStatementRouter(rules: RouterRules): StatementRouter {
             : refuse(
                 48,
                 'NOT_IMPLEMENTED',
-                `${statement.verb} is not sent to the instances: it would change one of them only. An operator sends it to all with the header X-Forestall-Change: all`,
+                `${statement.verb} is not sent to the instances: it would change one of them only. Where the operator allows it, the header X-Forestall-Change: all sends it to every instance`,
               )
       }
     },
@@ -203,11 +203,15 @@ function boundKeys(
     for (const [from, to] of read.conditions) keys ??= keysOf(tokens, from, to, key, request.params)
     // In a join an unqualified column may be that of the other table.
     if (keys === null) return null
-    if (sharded.length > 1 && !isQualified(tokens, read, column)) return null
+    const isJoined = sharded.some(([other]) => other !== read && sameSelect(other, read))
+    if (isJoined && !isQualified(tokens, read, column)) return null
     for (const k of keys) all.add(k)
   }
   return all
 }
+
+/** Whether two tables are read by one SELECT: the same conditions follow both. */
+const sameSelect = (a: TableRead, b: TableRead): boolean => a.conditions[0]?.[0] === b.conditions[0]?.[0]
 
 /** Whether the column stands with the name of this very table before it. */
 function isQualified(tokens: Tokens, read: TableRead, column: string): boolean {

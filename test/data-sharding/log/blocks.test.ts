@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { isError } from '#core/ports'
 import { createBlockCutter, partitionOfSegment } from '../../../pipelines/data-sharding/log/index.ts'
