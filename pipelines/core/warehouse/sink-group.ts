@@ -64,7 +64,11 @@ export function createSinkGroup(deps: SinkGroupDeps): SinkGroup {
     subscribed = await topics()
     if (subscribed.length === 0) return
     const instance = groupInstanceId === undefined ? {} : { groupInstanceId }
-    const next = broker.groupReader({ groupId, topics: subscribed, maxBytes, ...instance }, handler)
+    // Rows and dead letters are copies: nothing of a batch is kept.
+    const next = broker.groupReader(
+      { groupId, topics: subscribed, maxBytes, reuseBuffers: true, ...instance },
+      handler,
+    )
     reader = next
     await next.start()
   }
