@@ -5,6 +5,7 @@ import type { CommonArgs } from './args.ts'
 import { addDataCommands } from './commands-data.ts'
 import { addForecastCommands } from './commands-forecast.ts'
 import { addDeadLetterCommands, addInspectionCommands } from './commands-inspect.ts'
+import { addRouterCommands } from './commands-router.ts'
 import { addRunCommands } from './commands-run.ts'
 import { applyConfig } from './config-file.ts'
 import { type ExitCode, reportError } from './errors-exit.ts'
@@ -50,6 +51,7 @@ function buildProgram(finish: (code: ExitCode) => void): Command {
     .exitOverride()
     .hook('preAction', (_, action) => applyConfig(action))
   addRunCommands(program, finish)
+  addRouterCommands(program, finish)
   addInspectionCommands(program, finish)
   addDataCommands(program, finish)
   addDeadLetterCommands(program, finish)

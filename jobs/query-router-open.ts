@@ -123,6 +123,11 @@ export async function openQueryRouter(options: OpenRouterOptions): Promise<OpenR
     freshness: { ...view, decode: decodeTokens, encode: encodeToken },
     log: createWritePath({ layout, topic, writer, view, replicas: replicaList, clock }),
     picker,
+    health: () => ({
+      service,
+      instances: picker.view(performance.now()),
+      replicas: appliers.map((applier) => applier.health()),
+    }),
     expectation: createExpectedWork(),
     hedging: createHedgeBudget(),
     options: {

@@ -17,6 +17,8 @@ export interface HandlerDeps extends Omit<DispatchDeps, 'counters'> {
   /** Headers of a user that the router acts as; empty: the default user. */
   readonly credentials: readonly string[]
   readonly options: HandlerOptions
+  /** What `/forestall/health` answers, beside the counters. */
+  readonly health: () => object
 }
 
 /** Settings of the router; each may be set per request with a header `X-Forestall-...`. */

@@ -2,7 +2,7 @@ import type { Buffer } from 'node:buffer'
 import type { ServerResponse } from 'node:http'
 import type { Readable } from 'node:stream'
 import { RouterException } from './exceptions.ts'
-import type { Hedging, OnePlan, Picker, WorkExpectation } from './ports.ts'
+import type { AnsweredQuery, Hedging, OnePlan, Picker, WorkExpectation } from './ports.ts'
 import { createRelay } from './relay.ts'
 import type { Upstream, UpstreamCall, UpstreamHandler, UpstreamRequest } from './upstream.ts'
 
@@ -15,6 +15,8 @@ export interface DispatchDeps {
   readonly hedging: Hedging
   readonly nowMs: () => number
   readonly counters: DispatchCounters
+  /** Told of every statement once it is over, whatever became of it; must be quick and not throw. */
+  readonly onQuery?: (query: AnsweredQuery) => void
 }
 
 /** What the dispatcher has done; each only grows. */
@@ -60,7 +62,15 @@ export function dispatch(deps: DispatchDeps, job: Job, response: ServerResponse)
   let winner: Attempt | null = null
   let hedgeTimer: NodeJS.Timeout | null = null
   const request: UpstreamRequest = { ...job, isRepeatable }
+  let isReported = false
   counters.requests++
+
+  function report(instance: number, failed: boolean): void {
+    if (isReported || deps.onQuery === undefined) return
+    isReported = true
+    const startedMs = attempts[0]?.startedMs ?? deps.nowMs()
+    deps.onQuery({ plan, instance, elapsedMs: deps.nowMs() - startedMs, failed })
+  }
 
   /** Ends an attempt's account with the picker; safe to call twice. */
   function settle(attempt: Attempt, counts: boolean): void {
@@ -104,6 +114,7 @@ export function dispatch(deps: DispatchDeps, job: Job, response: ServerResponse)
     picker.down(attempt.instance, deps.nowMs())
     if (winner === attempt) {
       counters.brokenAnswers++
+      report(attempt.instance, true)
       response.destroy()
       return finished.resolve()
     }
@@ -114,6 +125,7 @@ export function dispatch(deps: DispatchDeps, job: Job, response: ServerResponse)
       return start(attempt.instance)
     }
     const name = deps.names[attempt.instance] ?? ''
+    report(attempt.instance, true)
     const sure = reached && !plan.isRead ? ' It may or may not have taken effect' : ''
     finished.reject(
       new RouterException(
@@ -136,8 +148,10 @@ export function dispatch(deps: DispatchDeps, job: Job, response: ServerResponse)
     attempts.push(attempt)
     picker.begin(instance, workMs, attempt.startedMs)
     const relay = createRelay(response, job.extraHeaders, () => undefined)
+    let isError = false
     const handler: UpstreamHandler = {
       onHead(head) {
+        isError = head.status >= 400
         onAnswer(attempt)
         relay.onHead(head)
       },
@@ -145,6 +159,7 @@ export function dispatch(deps: DispatchDeps, job: Job, response: ServerResponse)
         relay.onBody(piece, isLast)
         if (!isLast) return
         settle(attempt, true)
+        report(attempt.instance, isError)
         finished.resolve()
       },
       onFailure: (error, reached) => onFailure(attempt, error, reached),
@@ -162,6 +177,8 @@ export function dispatch(deps: DispatchDeps, job: Job, response: ServerResponse)
 
   response.on('close', () => {
     if (response.writableFinished) return
+    const asked = winner ?? attempts.at(-1)
+    if (asked !== undefined) report(asked.instance, true)
     stopAll()
     finished.resolve()
   })

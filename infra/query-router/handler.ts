@@ -89,6 +89,9 @@ export function createQueryHandler(deps: HandlerDeps): QueryHandler {
             ? answerText(response, 200, 'Ok.\n')
             : answerText(response, 503, 'No instance answers\n')
         }
+        if (http.path === '/forestall/health') {
+          return answerText(response, 200, `${JSON.stringify({ counters, ...deps.health() })}\n`)
+        }
         if (http.path !== '/') {
           const plan: OnePlan = {
             kind: 'one',

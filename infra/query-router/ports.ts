@@ -18,6 +18,8 @@ export interface OnePlan {
   readonly candidates: readonly number[]
   readonly weights: readonly number[]
   readonly segments: readonly number[]
+  /** The shard keys that it asks for; none where it names none. */
+  readonly keys?: readonly string[]
   /** May be sent twice. */
   readonly isRead: boolean
   /** Must be kept from changing the instance. */
@@ -61,6 +63,17 @@ export type Plan =
   | { readonly kind: 'change'; readonly verb: string }
   | { readonly kind: 'broadcast' }
   | { readonly kind: 'refuse'; readonly code: number; readonly name: string; readonly message: string }
+
+/** A statement that one instance has answered, or failed to. */
+export interface AnsweredQuery {
+  readonly plan: OnePlan
+  /** Number of the instance. */
+  readonly instance: number
+  /** From the first attempt to the end of the answer, ms. */
+  readonly elapsedMs: number
+  /** Answered with an error, or not to the end. */
+  readonly failed: boolean
+}
 
 /** Chooses among instances by what they have to do. */
 export interface Picker {

@@ -72,6 +72,7 @@ if (process.send !== undefined) {
     },
     log: { open: noWrites, change: noWrites },
     picker,
+    health: () => ({}),
     expectation: createExpectedWork(),
     hedging: createHedgeBudget(),
     options: { hedge: settings.hedge },

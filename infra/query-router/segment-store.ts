@@ -1,0 +1,178 @@
+import { createHash } from 'node:crypto'
+import { Readable } from 'node:stream'
+import { ForestallError } from '#core/ports'
+import { type Answer, ask, literal, quoted, type Question } from './ask.ts'
+import { createUpstream } from './upstream.ts'
+
+/** A sharded table, and the condition that picks the rows of the segment that moves. */
+interface SegmentTable {
+  readonly database: string
+  readonly table: string
+  readonly condition: string
+}
+
+/** Tables of an instance over its HTTP interface, as moves of segments need them. */
+export interface HttpSegmentStore {
+  snapshot(name: string, tables: readonly SegmentTable[]): Promise<void>
+  stage(name: string, tables: readonly SegmentTable[]): Promise<void>
+  fingerprint(tables: readonly SegmentTable[], name?: string): Promise<{ rows: number; hash: string }>
+  /** `source` must be one of these, too. */
+  copyFrom(source: object, name: string, tables: readonly SegmentTable[]): Promise<void>
+  attach(name: string, tables: readonly SegmentTable[]): Promise<void>
+  discard(name: string): Promise<void>
+  clear(tables: readonly SegmentTable[]): Promise<void>
+  close(): void
+}
+
+/** Where tables are put aside. */
+const ASIDE = 'forestall_moves'
+/** Bounds how much of a copy is on its way. */
+const NO_TIMEOUT = '0'
+
+/** Reads of a store that another one copies from; kept out of the interface that moves see. */
+const readers = new WeakMap<
+  object,
+  (sql: string, onPiece: (piece: Buffer) => Promise<void>) => Promise<void>
+>()
+
+/** `credentials`: headers of a user that may create, alter and drop tables, and delete rows. */
+export function createSegmentStore(url: string, credentials: readonly string[] = []): HttpSegmentStore {
+  const upstream = createUpstream(url)
+
+  async function run(question: Question, onPiece?: (piece: Buffer) => Promise<void>): Promise<Answer> {
+    let answer: Answer
+    try {
+      answer = await ask(upstream, { headers: credentials, ...question }, onPiece)
+    } catch (cause) {
+      throw new ForestallError('WAREHOUSE_UNAVAILABLE', `${upstream.url}: ${(cause as Error).message}`, {
+        cause,
+      })
+    }
+    if (answer.status === 200) return answer
+    const text = answer.body.toString().trim()
+    const kind = answer.status >= 500 ? 'WAREHOUSE_UNAVAILABLE' : 'WAREHOUSE_REJECTED'
+    throw new ForestallError(kind, `${upstream.url}: ${text}`)
+  }
+
+  const command = async (sql: string): Promise<void> => {
+    await run({ sql, search: { wait_end_of_query: '1' } })
+  }
+  const lines = async (sql: string): Promise<string[]> =>
+    (await run({ sql, isRepeatable: true })).body
+      .toString()
+      .split('\n')
+      .filter((line) => line !== '')
+
+  /** Columns that an insert may name, in their order: those that are computed are computed again. */
+  async function columnsOf({ database, table }: SegmentTable): Promise<string> {
+    const names = await lines(
+      `SELECT name FROM system.columns WHERE database = ${literal(database)} AND table = ${literal(table)} AND default_kind NOT IN ('MATERIALIZED', 'ALIAS', 'EPHEMERAL') ORDER BY position FORMAT TSVRaw`,
+    )
+    return names.map(quoted).join(', ')
+  }
+
+  async function create(name: string, tables: readonly SegmentTable[]): Promise<void> {
+    await command(`CREATE DATABASE IF NOT EXISTS ${quoted(ASIDE)}`)
+    for (const table of tables) {
+      await command(`DROP TABLE IF EXISTS ${asideOf(name, table)} SYNC`)
+      await command(`CREATE TABLE ${asideOf(name, table)} AS ${fullName(table)}`)
+    }
+  }
+
+  const store: HttpSegmentStore = {
+    async snapshot(name, tables) {
+      await create(name, tables)
+      for (const table of tables)
+        await command(`ALTER TABLE ${asideOf(name, table)} ATTACH PARTITION ALL FROM ${fullName(table)}`)
+    },
+    stage: create,
+    async fingerprint(tables, name) {
+      let rows = 0
+      let hash = ''
+      for (const table of tables) {
+        const from = name === undefined ? fullName(table) : asideOf(name, table)
+        const [line = '0\t'] = await lines(
+          `SELECT count(), concat(toString(sum(cityHash64(*))), '-', toString(groupBitXor(cityHash64(*)))) FROM ${from} WHERE ${table.condition} FORMAT TSVRaw`,
+        )
+        const [count = '0', sum = ''] = line.split('\t')
+        rows += Number(count)
+        hash = count === '0' ? hash : `${hash}${sum};`
+      }
+      return { rows, hash }
+    },
+    async copyFrom(source, name, tables) {
+      const read = readers.get(source)
+      if (read === undefined) throw new TypeError('The source is no store of this kind.')
+      for (const table of tables) {
+        const columns = await columnsOf(table)
+        const aside = asideOf(name, table)
+        await command(`TRUNCATE TABLE ${aside}`)
+        const sql = `SELECT ${columns} FROM ${aside} WHERE ${table.condition} FORMAT Native`
+        const body = pipeOf((push) => read(sql, push))
+        await run({
+          sql: `INSERT INTO ${aside} (${columns}) FORMAT Native`,
+          search: { async_insert: '0', wait_end_of_query: '1', max_execution_time: NO_TIMEOUT },
+          body,
+        })
+      }
+    },
+    async attach(name, tables) {
+      for (const table of tables) {
+        const [database, aside] = [literal(ASIDE), literal(tableName(name, table))]
+        const partitions = await lines(
+          `SELECT DISTINCT partition_id FROM system.parts WHERE active AND database = ${database} AND table = ${aside} FORMAT TSVRaw`,
+        )
+        for (const id of partitions) {
+          await command(
+            `ALTER TABLE ${asideOf(name, table)} MOVE PARTITION ID ${literal(id)} TO TABLE ${fullName(table)}`,
+          )
+        }
+      }
+    },
+    async discard(name) {
+      const found = await lines(
+        `SELECT name FROM system.tables WHERE database = ${literal(ASIDE)} AND startsWith(name, ${literal(`${prefixOf(name)}.`)}) FORMAT TSVRaw`,
+      )
+      for (const table of found) await command(`DROP TABLE IF EXISTS ${quoted(ASIDE)}.${quoted(table)} SYNC`)
+    },
+    async clear(tables) {
+      for (const table of tables) {
+        await command(
+          `DELETE FROM ${fullName(table)} WHERE ${table.condition} SETTINGS lightweight_deletes_sync = 2`,
+        )
+      }
+    },
+    close: () => upstream.close(),
+  }
+  readers.set(store, async (sql, onPiece) => {
+    await run({ sql, search: { max_execution_time: NO_TIMEOUT } }, onPiece)
+  })
+  return store
+}
+
+const fullName = ({ database, table }: SegmentTable): string => `${quoted(database)}.${quoted(table)}`
+/** Names of moves are long and hold any characters; tables put aside begin with a hash of theirs. */
+const prefixOf = (name: string): string => createHash('sha256').update(name).digest('hex').slice(0, 24)
+const tableName = (name: string, { database, table }: SegmentTable): string =>
+  `${prefixOf(name)}.${database}.${table}`
+const asideOf = (name: string, table: SegmentTable): string =>
+  `${quoted(ASIDE)}.${quoted(tableName(name, table))}`
+
+/** A stream of what `produce` pushes, with back-pressure; a failure of it destroys the stream. */
+function pipeOf(produce: (push: (piece: Buffer) => Promise<void>) => Promise<void>): Readable {
+  let wake: () => void = () => undefined
+  const stream = new Readable({ read: () => wake() })
+  const push = async (piece: Buffer): Promise<void> => {
+    // The piece is only valid until the next.
+    if (stream.push(Buffer.from(piece)) || stream.destroyed) return
+    await new Promise<void>((resolve) => {
+      wake = resolve
+      stream.once('close', resolve)
+    })
+  }
+  produce(push).then(
+    () => stream.push(null),
+    (error: unknown) => stream.destroy(error instanceof Error ? error : new Error(String(error))),
+  )
+  return stream
+}

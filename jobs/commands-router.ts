@@ -1,0 +1,39 @@
+import type { Command } from 'commander'
+import { parseDuration, parseName } from './args.ts'
+import { dataDirOption, type Finish } from './commands-run.ts'
+import type { ExitCode } from './errors-exit.ts'
+import type { QueryRouterArgs } from './query-router.ts'
+
+/** The command that runs a query router. */
+export function addRouterCommands(program: Command, finish: Finish): void {
+  program
+    .command('query-router')
+    .argument('<file>', 'JSON file: service, instances, sharded tables, policies')
+    .description(
+      'a proxy before several ClickHouse servers: queries to the shard they need, inserts through a log',
+    )
+    .option('--snapshot-file <file>', 'keeps the placement that stands, to restart without Kafka')
+    .option(
+      '--replay-id <name>',
+      'follow the decisions of a replay; latest: of the newest run',
+      parseName,
+      '',
+    )
+    .option('--for <duration>', 'stop after this time, such as 60s', parseDuration)
+    .addOption(dataDirOption())
+    .addHelpText(
+      'after',
+      `
+The fields of the file are in docs/how-to/query-router.md. Kafka and registry come from the environment, or from a
+stack that runs on --data-dir. The password of the router's user comes from FORESTALL_ROUTER_PASSWORD.
+
+Examples:
+  $ npm run forestall -- query-router orders.json
+  $ curl 'http://127.0.0.1:8123/?query=SELECT+1'`,
+    )
+    .action(async (file: string, _: unknown, command: Command) => {
+      const { for: forMs = null, ...rest } = command.optsWithGlobals()
+      const { runQueryRouter } = await import('./query-router.ts')
+      finish((await runQueryRouter({ ...rest, file, forMs } as QueryRouterArgs)) as ExitCode)
+    })
+}
