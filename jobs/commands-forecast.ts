@@ -34,6 +34,7 @@ function addTrain(program: Command, finish: Finish): void {
         .choices(['mlp', 'lstm'])
         .default([]),
     )
+    .option('--net-passes <n>', 'how often a network sees each example', integerBetween(1, 1000), 25)
     .option('--all', 'also series that were looked at lately', false)
     .option('--replay-id <name>', `series ${REPLAY_ID} ones`, parseName, '')
     .addOption(dataDirOption())

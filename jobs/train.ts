@@ -19,6 +19,7 @@ export interface TrainArgs extends CommonArgs {
   readonly historyMs: number
   /** Networks to train. */
   readonly nets: readonly NetKind[]
+  readonly netPasses: number
   /** Also series that were looked at lately. */
   readonly all: boolean
   /** Of a replay; '' is live. */
@@ -131,9 +132,9 @@ function checkedSchedule(schedule: string): string {
 }
 
 function optionsOf(args: TrainArgs, which: RefitOptions['which']): RefitOptions {
-  const { workers, seasonsMs, everyMs, historyMs, nets } = args
+  const { workers, seasonsMs, everyMs, historyMs, nets, netPasses } = args
   const onNote = (text: string) => process.stderr.write(`${text}\n`)
-  return { workers, seasonsMs, everyMs, historyMs, nets, which, onNote }
+  return { workers, seasonsMs, everyMs, historyMs, nets, netPasses, which, onNote }
 }
 
 /** Says how far a run is, not more often than every two seconds. */

@@ -18,7 +18,6 @@ const MOST_WINDOW = 512
 const SERIES_PER_BATCH = 64
 /** The last fifth of each history is left to the contest of the champions: a network must not have seen it. */
 const SEEN = 0.8
-const EPOCHS: Readonly<Record<NetKind, number>> = { mlp: 30, lstm: 20 }
 
 /** Series that one network can serve. */
 interface NetGroup {
@@ -80,7 +79,7 @@ async function trainOne(
     kind,
     layout,
     examples: { values: sample.values(), count: sample.count },
-    epochs: EPOCHS[kind],
+    epochs: options.netPasses,
     seed: 1,
   })
   options.onNote?.(

@@ -35,6 +35,8 @@ export interface RefitOptions {
   readonly which: 'due' | 'stale' | 'all'
   /** Networks to train for metrics that many series share. */
   readonly nets: readonly NetKind[]
+  /** How often each example is seen. */
+  readonly netPasses: number
   /** Told what is worth a line. */
   onNote?(text: string): void
   /** Told after every batch, and asked whether to go on. */

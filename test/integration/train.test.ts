@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
 import { type Model, TABLES, topicSpec, VIEWS } from '#schemas'
 import { createCodec, type RecordCodec } from '#core/codec'
+import { decodeNet, globalNet } from '#core/forecasting'
 import type { Broker, Warehouse } from '#core/ports'
 import { ensureTables } from '#core/warehouse'
 import { createWarehouse, ensureDatabase } from '#infra/clickhouse'
@@ -129,7 +130,10 @@ test('a training that is killed loses no champion: the next run goes on where it
       similar_to: '',
     })
     expect(model.evidence.mase).toBeLessThan(1.5)
-    expect(model.evidence.candidates[0]!.model).toBe(model.model)
+    const { candidates, mase, margin } = model.evidence
+    expect(candidates.map((c) => c.model)).toContain(model.model)
+    // Nothing that was compared is better by the margin.
+    expect(candidates[0]!.mase!).toBeGreaterThan((1 - margin) * mase! - 1e-9)
   }
 })
 
@@ -143,6 +147,21 @@ test('a champion that stands is contested again and keeps its place unless somet
     expect(model.evidence.previous).toBe(first.get(key)!.model)
     expect(model.evidence.previous_mase).toBeCloseTo(model.evidence.mase!, 6)
   }
+})
+
+test('a network that many series share is trained, kept as plain weights, and takes part in the contest', async () => {
+  const run = await runCli([...TRAIN, '--all', '--nets', 'mlp', '--net-passes', '2', '--json'], env)
+  expect(run).toMatchObject({ code: 0 })
+  expect(run.stderr).toMatch(/network mlp\.bytespersecond\.1000\.6: \d+ examples of 160 series/)
+  const written = await models()
+  const network = written.find(({ model }) => model.kind === 'network')!
+  expect(network.key).toBe('default|*|net-mlp.bytespersecond.1000.6')
+  const net = globalNet(decodeNet(network.model.state))
+  expect(net.layout).toMatchObject({ window: 48, horizon: 6, seasons: [24] })
+  const last = written.slice(-STREAMS).map(({ model }) => model)
+  for (const { evidence } of last)
+    expect(evidence.candidates.map((c) => c.model)).toContain('net-mlp.bytespersecond.1000.6')
+  expect(new Set(last.map((model) => model.entity)).size).toBe(STREAMS)
 })
 
 test('a schedule that is none is refused with its cure', async () => {

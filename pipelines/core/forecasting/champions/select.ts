@@ -72,7 +72,7 @@ const MARGIN = 0.05
 
 /**
  * Chooses the champion of a series. The contest of the candidates is fought on the first four fifths (its own rolling
- * backtest); its winner then meets the champion that stands on the last fifth, which neither has seen, and must be better by the
+ * backtest); its winner then meets the seasonal naive, the networks and the champion that stands on the last fifth, which none has seen, and a new champion must be better by the
  * margin. Both run as they would live: fitted once, then updated value by value, with the effects of events learnt before.
  * A history of less than 48 values keeps what stands.
  */
@@ -87,16 +87,18 @@ export function selectChampion(input: SelectionInput): Selection {
   const stride = Math.max(1, Math.ceil((values.length - split) / MOST_ORIGINS))
   const scale = seasonalScale(values, split, season)
   const contest = contestOf(input, split, stride, season)
+  const plain = season > 1 && values.length > split ? [contest(`seasonal-naive-${season}`)] : []
   const nets = [...(library.nets?.values() ?? [])]
     .filter(({ layout }) => layout.horizon >= horizon && layout.window <= split && values.length > split)
     .map(({ layout }) => contest(`net-${layout.id}`))
   const chosen = contest('')
-  const challenger = nets.reduce((best, net) => (isBetter(net, best, scale, margin) ? net : best), chosen)
+  const others = [...plain, ...nets]
+  const challenger = others.reduce((best, one) => (isBetter(one, best, scale, margin) ? one : best), chosen)
   const holder = standing === '' || standing === challenger.model ? undefined : contest(standing)
   const winner = holder && !isBetter(challenger, holder, scale, margin) ? holder : challenger
   const seasonalNaiveMase = naiveMase(values, split, stride, horizon, season, scale)
   const maseOf = ({ result }: Fought) => result(scale).mase
-  const candidates = [...new Set([chosen, ...nets, ...(holder ? [holder] : [])])].map((fought) => ({
+  const candidates = [...new Set([chosen, ...others, ...(holder ? [holder] : [])])].map((fought) => ({
     model: fought.model,
     mase: maseOf(fought),
   }))
@@ -117,16 +119,18 @@ export function selectChampion(input: SelectionInput): Selection {
       origins: Math.ceil((values.length - split) / stride),
       scores: winner.result(scale),
       seasonalNaiveMase,
-      candidates: [
-        ...candidates,
-        { model: season > 1 ? `seasonal-naive-${season}` : 'naive', mase: seasonalNaiveMase },
-      ].sort((a, b) => (a.mase ?? 0) - (b.mase ?? 0)),
+      candidates: unique(candidates).sort((a, b) => (a.mase ?? 0) - (b.mase ?? 0)),
       previous: standing,
       previousMase: standing === '' ? null : maseOf(holder ?? challenger),
       margin,
     },
   }
 }
+
+/** Each model once. */
+const unique = (candidates: readonly Compared[]): Compared[] => [
+  ...new Map(candidates.map((candidate) => [candidate.model, candidate])).values(),
+]
 
 interface Fought {
   readonly model: string
