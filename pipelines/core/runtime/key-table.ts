@@ -18,8 +18,8 @@ const PAGE_SLOTS = 1 << PAGE_BITS
 const FIRST_SLOTS = 16
 /** Places are 32-bit integers. */
 const MOST_CHUNKS = 2 ** (31 - CHUNK_BITS)
-/** Tables beyond this many keys are larger than the processor's second cache. */
-const CACHED_KEYS = 16_384
+/** Tables beyond this many keys are beyond the first cache of a processor. */
+const CACHED_KEYS = 2048
 
 /**
  * Interns byte strings as dense slots 0..size-1 without an object per key: open addressing over typed arrays, the
