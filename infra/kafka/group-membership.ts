@@ -82,6 +82,8 @@ export function createMembership(cluster: Cluster, lane: Lane, options: Membersh
   let beating = false
   let asking = false
   let joining: Promise<void> | null = null
+  /** Another join is wanted after the present one. */
+  let letGo = false
   let closed = false
   const timer = setInterval(() => void beat(), Math.min(HEARTBEAT_MS, Math.floor(sessionTimeoutMs / 4)))
   timer.unref()
@@ -106,7 +108,7 @@ export function createMembership(cluster: Cluster, lane: Lane, options: Membersh
       beating = false
       joining ??= evicted(error)
         .then(() => run(true))
-        .finally(() => (joining = null))
+        .finally(over)
     } else if (isTransient(error)) requests.moved(error)
     else end(error)
   }
@@ -125,9 +127,16 @@ export function createMembership(cluster: Cluster, lane: Lane, options: Membersh
     options.onLost(fenced ? new ForestallError('INSTANCE_FENCED', text, { cause: error }) : asError(error))
   }
 
+  /** Begins to join, unless that is under way. */
   function rejoin(): void {
     if (closed) return
-    joining ??= run(true).finally(() => (joining = null))
+    joining ??= run(true).finally(over)
+  }
+
+  function over(): void {
+    joining = null
+    if (letGo) rejoin()
+    letGo = false
   }
 
   /** Joins, whatever passes; gives up on what no repetition mends. */
@@ -213,10 +222,13 @@ export function createMembership(cluster: Cluster, lane: Lane, options: Membersh
 
   return {
     async join() {
-      joining = joinUntil(performance.now() + cluster.options.retryForMs).finally(() => (joining = null))
+      joining = joinUntil(performance.now() + cluster.options.retryForMs).finally(over)
       await joining
     },
-    rejoin,
+    rejoin() {
+      if (joining === null) rejoin()
+      else letGo = true // the join that gave us what we let go of is just ending
+    },
     async close() {
       closed = true
       clearInterval(timer)
