@@ -27,7 +27,9 @@ export class LiveForecaster {
   readonly #base: SeriesForecaster
   readonly #coverage: LiveCoverage
   readonly #naive: SeasonalNaive
+  /** The forecast made after the last value, with the events that were known: it is asked for again at once. */
   readonly #quantiles: Float64Array
+  #toldOf: readonly KnownEvent[] | undefined
   #model: SeriesModel
   #index = NOTHING_SEEN
 
@@ -107,14 +109,20 @@ export class LiveForecaster {
     this.#naive.observe(taken)
     this.#index = index
     this.#giveBack(events)
+    this.#toldOf = undefined
     if (this.#forecastInto(this.#quantiles, events)) {
       this.#coverage.issue(index, this.#quantiles, this.#options.horizon, this.#least)
+      this.#toldOf = events
     }
     return observation
   }
 
   /** Quantiles of the next steps as `SeriesForecaster.forecast`, with events and corrected widths. */
   forecast(out: Float64Array, events: readonly KnownEvent[]): boolean {
+    if (events === this.#toldOf) {
+      out.set(this.#quantiles)
+      return true
+    }
     if (!this.#forecastInto(out, events)) return false
     this.#coverage.apply(out, this.#options.horizon, this.#least)
     return true
@@ -143,6 +151,7 @@ export class LiveForecaster {
       ? this.#model.version === 0 && this.#model.similarTo === ''
       : model.version > this.#model.version
     if (!isNewer || !isMade(model.model, this.#library)) return false
+    this.#toldOf = undefined
     this.#replace(isBorrowed ? model : { ...model, profile: new Float64Array(0) }, events)
     this.#base.adopt(model.model)
     return true
@@ -159,6 +168,7 @@ export class LiveForecaster {
   decode(reader: ByteReader): void {
     this.#model = decodeModel(reader, this.#entity, this.#options.stepMs)
     this.#index = reader.f64()
+    this.#toldOf = undefined
     this.#base.decode(reader)
     this.#coverage.decode(reader)
     this.#naive.decode(reader)
@@ -175,6 +185,7 @@ export class LiveForecaster {
   #forecastInto(out: Float64Array, events: readonly KnownEvent[]): boolean {
     const { horizon, stepMs } = this.#options
     if (!this.#base.forecast(out)) return false
+    if (events.length === 0 && this.#model.profile.length === 0) return true
     for (let h = 1; h <= horizon; h++) {
       const force = this.#forceAt(this.lastMs + h * stepMs, events)
       applyForce(this.#scale, force, out, (h - 1) * LEVELS, this.#least)

@@ -55,6 +55,7 @@ const CALM: EventForce = { centre: 0, spread: 0, widen: 1 }
  * (`eventsKnownAt`); those that do not cover the entity are ignored.
  */
 export function eventForce(effects: EventEffects, events: readonly KnownEvent[], endMs: number): EventForce {
+  if (events.length === 0) return CALM
   const { entity, stepMs } = effects
   const middleMs = endMs - stepMs / 2
   const groups = Map.groupBy(
