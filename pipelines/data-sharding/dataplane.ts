@@ -3,4 +3,6 @@
  * No forecast, no planner, no stream runtime.
  */
 export * from './log/index.ts'
+export * from './moves/index.ts'
+export * from './reports/index.ts'
 export * from './router/index.ts'

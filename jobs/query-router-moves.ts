@@ -1,0 +1,160 @@
+import { type DataMoveState, type DataShardBody, topicSpec } from '#schemas'
+import type { RecordCodec } from '#core/codec'
+import { createAckSender, createBrokerSource, createFollower, type Follower } from '#core/dataplane'
+import { type Broker, type Clock, systemTimers } from '#core/ports'
+import { createSegmentStore } from '#infra/query-router'
+import {
+  createMoveLog,
+  createMover,
+  createShardApplier,
+  type Mover,
+  type SegmentWeights,
+  segmentSql,
+} from '../pipelines/data-sharding/dataplane.ts'
+import type { QueryRouterConfig } from './query-router-config.ts'
+import type { OpenRouter } from './query-router-open.ts'
+
+/** Moves between the instances of an open router, and the decisions that ask for them. */
+export interface OpenMover {
+  readonly mover: Mover
+  /** Null if it follows no decisions. */
+  readonly follower: Follower<DataShardBody> | null
+  stop(): Promise<void>
+}
+
+/** What moves are opened with. */
+export interface OpenMoverOptions {
+  readonly config: QueryRouterConfig
+  readonly opened: OpenRouter
+  readonly broker: Broker
+  readonly codec: RecordCodec
+  readonly clock: Clock
+  /** '' for live. */
+  readonly topicPrefix?: string
+  readonly password?: string
+  /** Takes decisions of this replay only, '' live ones; null: follows none. */
+  readonly replayId: string | null
+  /** Who acknowledges. */
+  readonly id: string
+  readonly reversibleMs?: number
+  readonly onPhase?: (state: DataMoveState) => void
+  readonly onPause?: (elapsedMs: number) => void
+  readonly onWarning: (error: Error) => void
+}
+
+const DECISIONS = 'decisions.data.shards'
+const ACKS = 'acks.decisions'
+const MOVES = 'state.data.moves'
+
+/** Opens the mover of a router: from then on it says who answers reads. Its topics are created if they are missing. */
+export async function openMover(options: OpenMoverOptions): Promise<OpenMover> {
+  const { config, opened, broker, codec, clock, topicPrefix = '', onWarning } = options
+  const { service, segments, partitions, instances } = config
+  const names = replayTopics(topicPrefix)
+  await ensureTopics(broker, topicPrefix)
+  await codec.prepare([
+    { topic: names.moves, record: 'DataMoveState' },
+    { topic: ACKS, record: 'Ack' },
+  ])
+  const user = config.user === undefined ? [] : ['X-ClickHouse-User', config.user]
+  const credentials = user.length === 0 ? [] : [...user, 'X-ClickHouse-Key', options.password ?? '']
+  const stores = instances.map(({ url }) => createSegmentStore(url, credentials))
+  const weights = new Map<number, SegmentWeights>()
+  const place = (segment: number, readers: readonly string[]): void =>
+    opened.placement.set(segment, weighted(readers, weights.get(segment)))
+  const mover = createMover({
+    service,
+    segments,
+    partitions,
+    peers: instances.map(({ name }, i) => ({
+      name,
+      applier: opened.appliers[i] as OpenRouter['appliers'][number],
+      store: stores[i] as (typeof stores)[number],
+    })),
+    tablesOf: (segment) =>
+      config.tables.map(({ database, table, keyColumn }) => ({
+        database,
+        table,
+        condition: `${segmentSql(keyColumn, segments)} = ${segment}`,
+      })),
+    log: createMoveLog({ broker, codec, topic: names.moves, service, clock }),
+    clock,
+    timers: systemTimers,
+    onReaders: place,
+    onWarning,
+    ...(options.reversibleMs === undefined ? {} : { reversibleMs: options.reversibleMs }),
+    ...(options.onPhase === undefined ? {} : { onPhase: options.onPhase }),
+    ...(options.onPause === undefined ? {} : { onPause: options.onPause }),
+  })
+  await mover.start()
+
+  const acks = createAckSender({
+    broker,
+    topic: names.acks,
+    encode: (ack) => codec.encode(ACKS, 'Ack', ack),
+    clock,
+  })
+  const { replayId } = options
+  const follower =
+    replayId === null
+      ? null
+      : createFollower<DataShardBody>({
+          ...createShardApplier({
+            service,
+            segments,
+            mover,
+            onWeights(segment, wanted) {
+              if (wanted === null) weights.delete(segment)
+              else weights.set(segment, wanted)
+              place(segment, mover.readers(segment))
+            },
+          }),
+          id: options.id,
+          source: createBrokerSource(broker, names.decisions, (value) =>
+            codec.decodeAsync(value, 0, value.length, 'DataShardDecision'),
+          ),
+          sendAck: (ack) => acks.send(ack),
+          clock,
+          kind: 'placement',
+          replayId,
+          onWarning,
+        })
+  await follower?.start()
+  return {
+    mover,
+    follower,
+    async stop() {
+      // The follower waits for moves under way, which only end with the mover.
+      await Promise.all([follower?.stop(), mover.stop()])
+      await acks.close()
+      for (const store of stores) store.close()
+    },
+  }
+}
+
+const replayTopics = (prefix: string) => ({
+  moves: `${prefix}${MOVES}`,
+  acks: `${prefix}${ACKS}`,
+  decisions: `${prefix}${DECISIONS}`,
+})
+
+async function ensureTopics(broker: Broker, prefix: string): Promise<void> {
+  const admin = broker.admin()
+  try {
+    const existing = new Set(await admin.listTopics())
+    const specs = [MOVES, ACKS, DECISIONS].map((name) => topicSpec(name, { prefix }))
+    await admin.ensureTopics(specs.filter(({ name }) => !existing.has(name)))
+  } finally {
+    await admin.close()
+  }
+}
+
+/** Shares as decided among those that answer; equal ones where the decision says nothing of any of them. */
+function weighted(readers: readonly string[], wanted: SegmentWeights | undefined) {
+  const shares = readers.map((name) => wanted?.get(name) ?? 0)
+  const total = shares.reduce((sum, share) => sum + share, 0)
+  return readers.map((instance, i) => ({
+    instance,
+    weight: total > 0 ? (shares[i] as number) / total : 1 / readers.length,
+  }))
+}

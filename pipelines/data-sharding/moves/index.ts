@@ -1,0 +1,6 @@
+/** Moves of segments between instances: copy, join the log, verify, switch, and back while it is reversible. */
+export * from './decision-applier.ts'
+export * from './move-log.ts'
+export * from './mover.ts'
+export type { MovePeer } from './phases.ts'
+export * from './segment-store.ts'

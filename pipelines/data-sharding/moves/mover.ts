@@ -1,0 +1,320 @@
+import type { DataMove, DataMoveState } from '#schemas'
+import { type Clock, createPause, ForestallError, isError, type Pause, type Timers } from '#core/ports'
+import { partitionOfSegment } from '../log/index.ts'
+import type { MoveLog } from './move-log.ts'
+import {
+  copyStep,
+  dropStep,
+  joinStep,
+  type MovePeer,
+  reverseStep,
+  type StepDeps,
+  type StepResult,
+  verifyStep,
+} from './phases.ts'
+import type { SegmentTable } from './segment-store.ts'
+
+/** Carries out moves of segments, each through its phases, across crashes of anything. */
+export interface Mover {
+  /** Becomes the only mover of the service, and goes on with what is under way. */
+  start(): Promise<void>
+  /** Ends after the steps under way, which a restart repeats. Tolerates a second call. */
+  stop(): Promise<void>
+  /**
+   * Carries out a move of a segment; resolves once it is switched, and `from` is kept for the way back, or once it has
+   * failed. The same move again does nothing. The way back of one that is still reversible reverses it.
+   */
+  move(segment: number, move: DataMove): Promise<DataMoveState>
+  /** Back to `from`; resolves once reads go there. Throws NOT_FOUND, or REQUEST_INVALID if it is too late. */
+  reverse(moveId: string): Promise<DataMoveState>
+  /** Instances that answer reads of a segment, by name. */
+  readers(segment: number): string[]
+  /** What is known of moves, the oldest first. */
+  states(): readonly DataMoveState[]
+  /** Resolves once no move is under way; those that are switched and wait count as under way. */
+  settled(): Promise<void>
+}
+
+/** What a mover is made of. */
+export interface MoverOptions {
+  readonly service: string
+  /** Segments of the service, and partitions of its write log. */
+  readonly segments: number
+  readonly partitions: number
+  readonly peers: readonly MovePeer[]
+  /** The sharded tables, with the condition for the rows of a segment. */
+  readonly tablesOf: (segment: number) => readonly SegmentTable[]
+  readonly log: MoveLog
+  readonly clock: Clock
+  readonly timers: Timers
+  /** How long a move can be reversed once it is switched, ms. Also: how long reads that began before may take. Default 60,000. */
+  readonly reversibleMs?: number
+  /** Moves under way at the same time. Default 2. */
+  readonly atOnce?: number
+  /** Readers of a segment have changed. */
+  readonly onReaders: (segment: number, readers: readonly string[]) => void
+  /** A phase has been written to the log, and begins. */
+  readonly onPhase?: (state: DataMoveState) => void
+  /** Writes to one partition of an instance waited this long, ms. */
+  readonly onPause?: (elapsedMs: number) => void
+  readonly onWarning?: (error: Error) => void
+}
+
+const REVERSIBLE_MS = 60_000
+const AT_ONCE = 2
+const RETRY_MS = 200
+const LONGEST_RETRY_MS = 5000
+/** Moves that are over are remembered this long, so that a decision that comes again finds them done. */
+const REMEMBERED_MS = 86_400_000
+
+const OVER: ReadonlySet<string> = new Set(['done', 'reversed', 'failed'])
+/** Phases in which `to` does not answer reads; in the others `from` of a move or drop does not. */
+const BEFORE_SWITCH: ReadonlySet<string> = new Set(['copying', 'joining', 'verifying', 'reversing'])
+
+interface Running {
+  state: DataMoveState
+  /** Settles once reads go where they will go. */
+  readonly switched: PromiseWithResolvers<DataMoveState>
+  /** Settles once reads have gone back. */
+  readonly back: PromiseWithResolvers<DataMoveState>
+  /** Ends the wait in which a move is reversible. */
+  pause: Pause | null
+  wantsBack: boolean
+  over: Promise<void>
+}
+
+/** A mover; only one per service may run at a time, in the process of the appliers. */
+export function createMover(options: MoverOptions): Mover {
+  const { log, clock, peers, reversibleMs = REVERSIBLE_MS, onWarning = () => {} } = options
+  const moves = new Map<string, Running>()
+  /** Moves of a segment follow one another. */
+  const turns = new Map<number, Promise<void>>()
+  /** Comparisons of a partition follow one another: see `verifyStep`. */
+  const comparing = new Map<number, Promise<void>>()
+  const waiting: (() => void)[] = []
+  const stopping = new AbortController()
+  let free = options.atOnce ?? AT_ONCE
+
+  const peerOf = (name: string): MovePeer => {
+    const found = peers.find((peer) => peer.name === name)
+    if (found === undefined) throw new ForestallError('NOT_FOUND', `There is no instance ${name}.`)
+    return found
+  }
+
+  function readers(segment: number): string[] {
+    const silent = new Set<string>()
+    for (const { state } of moves.values()) {
+      if (state.segment !== segment || OVER.has(state.phase)) continue
+      if (BEFORE_SWITCH.has(state.phase)) silent.add(state.to)
+      else if (state.kind !== 'copy') silent.add(state.from)
+    }
+    return peers
+      .filter(({ name, applier }) => applier.nextOf(segment) >= 0 && !silent.has(name))
+      .map(({ name }) => name)
+  }
+
+  /** Writes a phase, then lets it count: after a crash the log says at least as much as has been done. */
+  async function enter(running: Running, change: StepResult): Promise<void> {
+    const reversible =
+      change.phase === 'switched' ? { reversible_until_ms: clock.nowMs() + reversibleMs } : {}
+    const state = { ...running.state, ...change, ...reversible, at_ms: clock.nowMs() }
+    await log.append(state)
+    running.state = state
+    options.onReaders(state.segment, readers(state.segment))
+    if (state.phase === 'switched' || state.phase === 'reversed' || state.phase === 'failed')
+      running.switched.resolve(state)
+    if (state.phase === 'reversing') running.back.resolve(state)
+    options.onPhase?.(state)
+  }
+
+  function depsOf({ state }: Running): StepDeps {
+    return {
+      state,
+      from: peerOf(state.from),
+      to: state.kind === 'drop' ? null : peerOf(state.to),
+      partition: partitionOfSegment(state.segment, options.partitions),
+      tables: options.tablesOf(state.segment),
+      signal: stopping.signal,
+      onPause: (elapsedMs) => options.onPause?.(elapsedMs),
+      nowMs: () => performance.now(),
+    }
+  }
+
+  /** The wait in which the way back is open; a restart waits for what is left of it. */
+  async function keep(running: Running): Promise<StepResult> {
+    const untilMs = running.state.reversible_until_ms ?? 0
+    running.pause = createPause(options.timers)
+    if (!running.wantsBack && !stopping.signal.aborted)
+      await running.pause.wait(Math.max(0, untilMs - clock.nowMs()))
+    running.pause = null
+    return { phase: running.wantsBack ? 'reversing' : 'dropping' }
+  }
+
+  function step(running: Running): Promise<StepResult> {
+    const deps = depsOf(running)
+    switch (running.state.phase) {
+      case 'copying':
+        return running.state.kind === 'drop' ? dropBegins(deps) : copyStep(deps)
+      case 'joining':
+        return joinStep(deps)
+      case 'verifying':
+        return inTurn(deps.partition, () => verifyStep(deps))
+      case 'switched':
+        return keep(running)
+      case 'reversing':
+        return reverseStep(deps)
+      default:
+        return dropStep(deps)
+    }
+  }
+
+  function inTurn<T>(partition: number, work: () => Promise<T>): Promise<T> {
+    const result = (comparing.get(partition) ?? Promise.resolve()).then(work)
+    comparing.set(
+      partition,
+      result.then(
+        () => undefined,
+        () => undefined,
+      ),
+    )
+    return result
+  }
+
+  /** A segment never loses its last reader. */
+  function dropBegins({ state }: StepDeps): Promise<StepResult> {
+    const others = readers(state.segment).filter((name) => name !== state.from)
+    return Promise.resolve(
+      others.length > 0
+        ? { phase: 'switched' }
+        : { phase: 'failed', reason: `${state.from} is the last that answers reads of the segment` },
+    )
+  }
+
+  /** Runs the phases until the move is over; what may pass is tried again, anything else ends it. */
+  async function run(running: Running): Promise<void> {
+    for (let failures = 0; !OVER.has(running.state.phase) && !stopping.signal.aborted; ) {
+      try {
+        const change = await step(running)
+        if (stopping.signal.aborted) return
+        await enter(running, change)
+        failures = 0
+      } catch (error) {
+        if (stopping.signal.aborted) return
+        onWarning(error as Error)
+        if (isError(error, 'PRODUCER_FENCED')) return running.switched.reject(error)
+        const pause = createPause(options.timers)
+        const end = (): void => pause.end()
+        stopping.signal.addEventListener('abort', end, { once: true })
+        await pause.wait(Math.min(LONGEST_RETRY_MS, RETRY_MS * 2 ** Math.min(failures++, 10)))
+        stopping.signal.removeEventListener('abort', end)
+      }
+    }
+  }
+
+  /** A place among those that may be under way; a move that only waits to be dropped gives its place up. */
+  async function admitted(running: Running): Promise<void> {
+    if (free === 0) await new Promise<void>((resolve) => waiting.push(resolve))
+    else free--
+    const release = (): void => {
+      const next = waiting.shift()
+      if (next === undefined) free++
+      else next()
+    }
+    const over = run(running)
+    await Promise.race([over, running.switched.promise.catch(() => undefined)])
+    release()
+    await over
+  }
+
+  function begin(state: DataMoveState): Running {
+    const switched = Promise.withResolvers<DataMoveState>()
+    switched.promise.catch(() => undefined)
+    const back = Promise.withResolvers<DataMoveState>()
+    const running: Running = { state, switched, back, pause: null, wantsBack: false, over: Promise.resolve() }
+    moves.set(state.move_id, running)
+    if (OVER.has(state.phase) || state.phase === 'switched' || state.phase === 'dropping')
+      switched.resolve(state)
+    const before = turns.get(state.segment) ?? Promise.resolve()
+    running.over = before.then(() => (stopping.signal.aborted ? undefined : admitted(running)))
+    turns.set(state.segment, running.over)
+    return running
+  }
+
+  /** A move that is still reversible and that this one would undo. */
+  const undoneBy = (segment: number, { from, to }: DataMove): Running | undefined =>
+    [...moves.values()].find(
+      ({ state }) =>
+        state.segment === segment && state.phase === 'switched' && state.from === to && state.to === from,
+    )
+
+  async function reverse(running: Running): Promise<DataMoveState> {
+    const { state } = running
+    if (state.phase !== 'switched')
+      throw new ForestallError(
+        'REQUEST_INVALID',
+        `${state.move_id} is ${state.phase}: only what is switched goes back.`,
+      )
+    running.wantsBack = true
+    running.pause?.end()
+    // A mover that stops meanwhile leaves it to the next.
+    await Promise.race([running.back.promise, running.over])
+    return running.state
+  }
+
+  return {
+    async start() {
+      const states = (await log.open()).sort((a, b) => a.began_at_ms - b.began_at_ms)
+      for (const state of states) {
+        if (OVER.has(state.phase) && state.at_ms < clock.nowMs() - REMEMBERED_MS)
+          await log.forget(state.move_id)
+        else begin(state)
+      }
+      for (let segment = 0; segment < options.segments; segment++)
+        options.onReaders(segment, readers(segment))
+    },
+    async stop() {
+      stopping.abort()
+      for (const { pause } of moves.values()) pause?.end()
+      for (const next of waiting.splice(0)) next()
+      await Promise.allSettled([...moves.values()].map(({ over }) => over))
+      await log.close()
+    },
+    async move(segment, move) {
+      const known = moves.get(move.move_id)
+      if (known !== undefined) return known.switched.promise
+      const undone = move.kind === 'move' ? undoneBy(segment, move) : undefined
+      if (undone !== undefined) return reverse(undone)
+      for (const name of [move.from, ...(move.kind === 'drop' ? [] : [move.to])]) peerOf(name)
+      const nowMs = clock.nowMs()
+      const state: DataMoveState = {
+        move_id: move.move_id,
+        service: options.service,
+        segment,
+        kind: move.kind,
+        from: move.from,
+        to: move.to,
+        phase: 'copying',
+        offset: -1,
+        rows: -1,
+        attempt: 1,
+        began_at_ms: nowMs,
+        at_ms: nowMs,
+        reversible_until_ms: null,
+        reason: '',
+      }
+      await log.append(state)
+      options.onPhase?.(state)
+      return begin(state).switched.promise
+    },
+    async reverse(moveId) {
+      const running = moves.get(moveId)
+      if (running === undefined) throw new ForestallError('NOT_FOUND', `There is no move ${moveId}.`)
+      return reverse(running)
+    },
+    readers,
+    states: () => [...moves.values()].map(({ state }) => state).sort((a, b) => a.began_at_ms - b.began_at_ms),
+    async settled() {
+      await Promise.all([...moves.values()].map(({ over }) => over))
+    },
+  }
+}

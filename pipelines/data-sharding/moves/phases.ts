@@ -1,0 +1,166 @@
+import type { DataMovePhase, DataMoveState } from '#schemas'
+import { ForestallError } from '#core/ports'
+import type { Applier } from '../log/index.ts'
+import type { SegmentStore, SegmentTable } from './segment-store.ts'
+
+/** An instance that segments move between. */
+export interface MovePeer {
+  readonly name: string
+  readonly applier: Applier
+  readonly store: SegmentStore
+}
+
+/** What one step of a move works with. */
+export interface StepDeps {
+  readonly state: DataMoveState
+  /** Null for a drop. */
+  readonly to: MovePeer | null
+  readonly from: MovePeer
+  /** The partition of the log that the segment's rows go through. */
+  readonly partition: number
+  readonly tables: readonly SegmentTable[]
+  readonly signal: AbortSignal
+  /** How long writes to the partition waited at an instance, ms. */
+  onPause(elapsedMs: number): void
+  nowMs(): number
+}
+
+/** What a step changes of the state. */
+export type StepResult = Partial<DataMoveState> & { readonly phase: DataMovePhase }
+
+/** Comparisons of a move before it is given up. */
+const MOST_ATTEMPTS = 4
+/** Tries to find both replicas at the same offset: under load they pass one another. */
+const LEVEL_TRIES = 500
+/** Longest wait of one replica for the other in a try, ms. */
+const SOON_MS = 1000
+
+/** Names of what is put aside: of the copy and of the comparison. */
+export const copyName = (moveId: string): string => `copy:${moveId}`
+const compareName = (moveId: string): string => `compare:${moveId}`
+
+/**
+ * Brings the rows as of one offset to the new instance, aside from its tables. The old one is held up for the time of
+ * hard links; it goes on applying the log while its rows are copied.
+ */
+export async function copyStep(deps: StepDeps): Promise<StepResult> {
+  const { state, from, partition, tables } = deps
+  const to = target(deps)
+  const name = copyName(state.move_id)
+  if (from.applier.nextOf(state.segment) < 0) return failed(`${from.name} does not hold the segment`)
+  if (to.applier.nextOf(state.segment) >= 0) return failed(`${to.name} holds the segment already`)
+  await Promise.all([from.store.discard(name), to.store.discard(name)])
+  // What an earlier stay of the segment, or an attempt that failed, has left.
+  if ((await to.store.fingerprint(tables)).rows > 0) await to.store.clear(tables)
+  const offset = await from.applier.between(partition, async (next) => {
+    await timed(deps, () => from.store.snapshot(name, tables))
+    return next
+  })
+  await to.store.stage(name, tables)
+  await to.store.copyFrom(from.store, name, tables)
+  const [had, has] = await Promise.all([
+    from.store.fingerprint(tables, name),
+    to.store.fingerprint(tables, name),
+  ])
+  await from.store.discard(name)
+  if (had.rows !== has.rows || had.hash !== has.hash) {
+    return again(state, `the copy has ${has.rows} rows (${has.hash}), the original ${had.rows} (${had.hash})`)
+  }
+  return { phase: 'joining', offset, rows: had.rows, reason: '' }
+}
+
+/** Adds the copy to the tables and lets the log go on from its offset. */
+export async function joinStep(deps: StepDeps): Promise<StepResult> {
+  const { state, partition, tables, signal } = deps
+  const to = target(deps)
+  await to.store.attach(copyName(state.move_id), tables)
+  if (!(await to.applier.reachedPartition(partition, state.offset, signal))) throw stopped()
+  await to.applier.hold(state.segment, state.offset)
+  await to.store.discard(copyName(state.move_id))
+  return { phase: 'verifying' }
+}
+
+/** Compares both at the same offset; writes wait for hard links, not for the comparison. */
+export async function verifyStep(deps: StepDeps): Promise<StepResult> {
+  const { state, from, tables } = deps
+  const to = target(deps)
+  const name = compareName(state.move_id)
+  await Promise.all([from.store.discard(name), to.store.discard(name)])
+  await putAsideAtOneOffset(deps, to, name)
+  const [had, has] = await Promise.all([
+    from.store.fingerprint(tables, name),
+    to.store.fingerprint(tables, name),
+  ])
+  await Promise.all([from.store.discard(name), to.store.discard(name)])
+  if (had.rows === has.rows && had.hash === has.hash) return { phase: 'switched', rows: had.rows, reason: '' }
+  await to.applier.release(state.segment)
+  await to.store.clear(tables)
+  return again(state, `${to.name} has ${has.rows} rows (${has.hash}), ${from.name} ${had.rows} (${had.hash})`)
+}
+
+/**
+ * The new replica stands still until both are at the same offset; the old one, which serves, only for its hard links.
+ * Comparisons of a partition follow one another (the mover sees to it), so that opposite moves cannot wait for each other.
+ */
+async function putAsideAtOneOffset(deps: StepDeps, to: MovePeer, name: string): Promise<void> {
+  const { from, partition, tables, signal } = deps
+  for (let left = LEVEL_TRIES; left > 0; left--) {
+    const isLevel = await to.applier.between(partition, async (offset) => {
+      if (from.applier.next(partition) > offset) return false
+      if (!(await from.applier.reachedPartition(partition, offset, soon(signal)))) return false
+      const isHere = await from.applier.between(partition, async (next) => {
+        if (next !== offset) return false
+        await timed(deps, () => from.store.snapshot(name, tables))
+        return true
+      })
+      if (isHere) await to.store.snapshot(name, tables)
+      return isHere
+    })
+    if (isLevel) return
+    if (signal.aborted) throw stopped()
+    await to.applier.reachedPartition(partition, from.applier.next(partition), soon(signal))
+  }
+  throw new ForestallError('REPLICA_LATE', `${from.name} and ${to.name} do not come to the same offset.`)
+}
+
+const soon = (signal: AbortSignal): AbortSignal => AbortSignal.any([signal, AbortSignal.timeout(SOON_MS)])
+
+/** The old replica lets go of the segment. */
+export async function dropStep(deps: StepDeps): Promise<StepResult> {
+  const { state, from, tables } = deps
+  if (state.kind !== 'copy') {
+    await from.applier.release(state.segment)
+    await from.store.clear(tables)
+  }
+  return { phase: 'done' }
+}
+
+/** The new replica lets go of the segment. */
+export async function reverseStep(deps: StepDeps): Promise<StepResult> {
+  const { state, to, tables } = deps
+  if (to !== null) {
+    await to.applier.release(state.segment)
+    await to.store.clear(tables)
+  }
+  return { phase: 'reversed' }
+}
+
+async function timed(deps: StepDeps, work: () => Promise<void>): Promise<void> {
+  const beganMs = deps.nowMs()
+  await work()
+  deps.onPause(deps.nowMs() - beganMs)
+}
+
+function target({ to, state }: StepDeps): MovePeer {
+  if (to === null) throw new ForestallError('REQUEST_INVALID', `${state.move_id} has no instance to copy to.`)
+  return to
+}
+
+const failed = (reason: string): StepResult => ({ phase: 'failed', reason })
+
+const again = (state: DataMoveState, reason: string): StepResult =>
+  state.attempt >= MOST_ATTEMPTS
+    ? failed(`given up after ${state.attempt} attempts: ${reason}`)
+    : { phase: 'copying', attempt: state.attempt + 1, offset: -1, reason }
+
+const stopped = (): ForestallError => new ForestallError('REPLICA_LATE', 'The mover was stopped meanwhile.')
