@@ -1,7 +1,13 @@
 import { topicSpec } from '#schemas'
 import type { RecordCodec } from '#core/codec'
 import { type Broker, type Clock, mulberry32, type Random } from '#core/ports'
-import { createHttpReplica, type HttpReplica, type QueryRouter, startQueryRouter } from '#infra/query-router'
+import {
+  type AnsweredQuery,
+  createHttpReplica,
+  type HttpReplica,
+  type QueryRouter,
+  startQueryRouter,
+} from '#infra/query-router'
 import {
   type Applier,
   createAppliedView,
@@ -20,6 +26,7 @@ import {
   type InstancePicker,
   isRowFormat,
   type KeyType,
+  type LoggedQuery,
   type LogWriter,
   type PlacementTable,
   readStatement,
@@ -50,6 +57,8 @@ export interface OpenRouterOptions {
   readonly topicPrefix?: string
   readonly password?: string
   readonly random?: Random
+  /** Told of every statement that one instance has answered; must be quick and not throw. */
+  readonly onQuery?: (query: LoggedQuery) => void
   readonly onWarning: (error: Error) => void
 }
 
@@ -128,6 +137,7 @@ export async function openQueryRouter(options: OpenRouterOptions): Promise<OpenR
       instances: picker.view(performance.now()),
       replicas: appliers.map((applier) => applier.health()),
     }),
+    ...(options.onQuery === undefined ? {} : { onQuery: loggedQueries(names, options.onQuery) }),
     expectation: createExpectedWork(),
     hedging: createHedgeBudget(),
     options: {
@@ -155,6 +165,18 @@ export async function openQueryRouter(options: OpenRouterOptions): Promise<OpenR
     },
   }
 }
+
+/** Names what the router counts. */
+const loggedQueries =
+  (names: readonly string[], onQuery: (query: LoggedQuery) => void) =>
+  ({ plan, instance, elapsedMs, failed }: AnsweredQuery): void =>
+    onQuery({
+      keys: plan.keys ?? [],
+      operation: plan.operation,
+      instance: names[instance] ?? '',
+      durationMs: elapsedMs,
+      failed,
+    })
 
 async function ensureTopic(broker: Broker, spec: ReturnType<typeof topicSpec>): Promise<void> {
   const admin = broker.admin()

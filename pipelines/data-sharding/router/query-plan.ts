@@ -13,6 +13,8 @@ export interface OneInstance {
   readonly weights: readonly number[]
   /** Segments that it reads; what a session has written to them must be seen. */
   readonly segments: readonly number[]
+  /** The shard keys that it asks for. */
+  readonly keys: readonly string[]
   /** Reads only: may be sent twice. */
   readonly isRead: boolean
   /** Whether it must be kept from changing the instance. */
@@ -58,7 +60,7 @@ export function createQueryPlanner(
 ): QueryPlanner {
   const all = Array.from({ length: instances }, (_, i) => i)
 
-  function bySegments(segments: readonly number[], operation: string): QueryPlan {
+  function bySegments(segments: readonly number[], keys: readonly string[], operation: string): QueryPlan {
     const candidates = segments.length === 0 ? all : placement.readableForAll(segments)
     if (candidates.length === 0) {
       const missing = segments.find((s) => placement.readable(s).length === 0)
@@ -79,7 +81,7 @@ export function createQueryPlanner(
     }
     const [only] = segments
     const weights = segments.length === 1 && only !== undefined ? placement.weights(only) : []
-    return { kind: 'one', candidates, weights, segments, isRead: true, isGuarded: false, operation }
+    return { kind: 'one', candidates, weights, segments, keys, isRead: true, isGuarded: false, operation }
   }
 
   /** Each segment to the instance that has the fewest so far. */
@@ -115,10 +117,19 @@ export function createQueryPlanner(
           const { isRead, operation } = route
           const candidates = route.kind === 'any' ? all : [home]
           const isGuarded = route.kind === 'any' && !isRead && !route.mayChange
-          return { kind: 'one', candidates, weights: [], segments: [], isRead, isGuarded, operation }
+          return {
+            kind: 'one',
+            candidates,
+            weights: [],
+            segments: [],
+            keys: [],
+            isRead,
+            isGuarded,
+            operation,
+          }
         }
         case 'segments':
-          return bySegments(route.segments, route.operation)
+          return bySegments(route.segments, route.keys, route.operation)
         case 'fan-out':
           return byParts(route.tables)
         case 'insert':

@@ -43,7 +43,13 @@ export type Route =
   /** The instance of tables that are not sharded. */
   | { readonly kind: 'home'; readonly isRead: boolean; readonly operation: string }
   /** An instance that has all of these segments. */
-  | { readonly kind: 'segments'; readonly segments: readonly number[]; readonly operation: string }
+  | {
+      readonly kind: 'segments'
+      readonly segments: readonly number[]
+      /** The keys that lie in them. */
+      readonly keys: readonly string[]
+      readonly operation: string
+    }
   /** One instance for each part of the segments; the answers are put together. */
   | { readonly kind: 'fan-out'; readonly tables: readonly TableRule[]; readonly operation: string }
   | { readonly kind: 'insert'; readonly rule: TableRule; readonly statement: Statement & { kind: 'insert' } }
@@ -116,7 +122,7 @@ export function createStatementRouter(rules: RouterRules): StatementRouter {
       request.keys === null ? boundKeys(tokens, sharded, request) : namedKeys(request.keys, first[1])
     if (keys === null) return withoutKey(tokens, sharded, operation)
     const segments = new Set([...keys].map((key) => segmentOf(key, rules.segments)))
-    return { kind: 'segments', segments: [...segments].sort((a, b) => a - b), operation }
+    return { kind: 'segments', segments: [...segments].sort((a, b) => a - b), keys: [...keys], operation }
   }
 
   function withoutKey(tokens: Tokens, sharded: readonly [TableRead, TableRule][], operation: string): Route {
