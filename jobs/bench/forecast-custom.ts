@@ -1,9 +1,10 @@
-import { findSeasons } from '#core/forecasting'
+import { findSeasons, type ModelLibrary } from '#core/forecasting'
 import { ForestallError } from '#core/ports'
 import { augursCourses } from '#infra/augurs'
 import { lastRows, onGrid, readSeriesCsv } from './forecast-csv.ts'
 import { type PeerRow, type PeerTools, runPeers } from './forecast-peer.ts'
-import { type Figures, forecastSplits } from './forecast-run.ts'
+import { NET, netOf } from './forecast-net.ts'
+import { cpuSeconds, type Figures, forecastSplits } from './forecast-run.ts'
 import { accuracyTable } from './forecast-table.ts'
 
 /** What `--csv` asks for. */
@@ -14,6 +15,8 @@ export interface CsvRequest {
   readonly seasons: readonly number[]
   /** Prophet and MSTL of augurs are candidates too: about 100 times the time. */
   readonly courses?: boolean
+  /** One network is trained on all series (about a minute), and joins the panels if it helps in the backtests. */
+  readonly net?: boolean
   readonly peers: readonly string[]
   readonly tools: PeerTools | undefined
   readonly limitS: number
@@ -32,6 +35,8 @@ export interface CsvBench extends Figures {
   readonly seasons: readonly number[]
   /** Series too short for the horizon, or without any change from season to season: not scored. */
   readonly leftOut: number
+  /** Processor time of the network's training; it is part of `secondsPer1000`. */
+  readonly trainingSeconds: number
   readonly peers: readonly PeerRow[]
 }
 
@@ -58,14 +63,22 @@ export async function benchCsv(request: CsvRequest): Promise<CsvBench> {
   progress(
     `${file}: ${series.length} series, ${splits.length} windows, seasons ${seasons.join(', ') || 'none'}`,
   )
-  const longest = Math.max(1, ...seasons)
+  const ascending = [...seasons].sort((a, b) => a - b)
+  const started = cpuSeconds()
+  const trained = request.net === true ? await netOf(splits, horizon, ascending, progress) : undefined
+  const training = cpuSeconds() - started
+  const library: ModelLibrary = {
+    ...trained,
+    ...(request.courses === true ? { courses: augursCourses() } : {}),
+  }
   const ours = forecastSplits(splits, {
     horizon,
-    seasons: [...seasons].sort((a, b) => a - b),
+    seasons: ascending,
     scaleSeason: seasons[0] ?? 1,
     stepMs: 1,
-    ...(request.courses === true ? { library: { courses: augursCourses() } } : {}),
-    historyPoints: Math.max(MOST_POINTS, MOST_CYCLES * longest),
+    library,
+    ...(trained ? { net: NET } : {}),
+    historyPoints: Math.max(MOST_POINTS, MOST_CYCLES * (ascending.at(-1) ?? 1)),
     progress: (done, of) => {
       if (done % REPORT_EVERY === 0 || done === of) progress(`${done} of ${of} series`)
     },
@@ -82,6 +95,8 @@ export async function benchCsv(request: CsvRequest): Promise<CsvBench> {
     seasons,
     leftOut: series.length - ours.series,
     ...ours,
+    trainingSeconds: training,
+    secondsPer1000: ours.secondsPer1000 + (1000 * training) / ours.series,
     peers,
   }
 }

@@ -29,6 +29,8 @@ export interface RunOptions {
   /** Model that stands without a contest. */
   readonly model?: string
   readonly library?: ModelLibrary
+  /** Network of the library that joins panels, if it lowers their errors on the last stretch of the training parts. */
+  readonly net?: string
   readonly progress?: (done: number, of: number) => void
 }
 
@@ -53,33 +55,95 @@ const NO_EVENTS: readonly KnownEvent[] = []
 /** Fits on each training part, forecasts its test part, scores. */
 export function forecastSplits(splits: readonly Split[], options: RunOptions): Figures {
   const season = options.scaleSeason ?? options.seasons[0] ?? 1
-  const scales = splits.map(({ train }) => seasonalScale(train, season))
-  const usable = splits.filter((_, i) => (scales[i] as number) > 0)
-  const champions: Record<string, number> = {}
+  const usable = splits
+    .map((split) => ({ split, scale: seasonalScale(split.train, season) }))
+    .filter(({ scale }) => scale > 0)
   const started = cpuSeconds()
-  const accuracies = usable.map((split, i) => {
-    const { quantiles, model } = forecastSplit(split, options)
-    const kind = model.replace(/-\d.*/, '')
-    champions[kind] = (champions[kind] ?? 0) + 1
-    const scorer = createScorer(seasonalScale(split.train, season))
-    scorer.add(quantiles, split.test)
+  const helps =
+    options.net !== undefined &&
+    netHelps(
+      usable.map(({ split }) => split),
+      options,
+      options.net,
+    )
+  const told = usable.map(({ split }, i) => {
+    const alone = forecastSplit(split, options, options.model ?? '')
     options.progress?.(i + 1, usable.length)
+    return helps ? withNet(alone, split, options, options.net as string) : alone
+  })
+  const seconds = cpuSeconds() - started
+  const champions: Record<string, number> = {}
+  const accuracies = usable.map(({ split, scale }, i) => {
+    const { quantiles, model } = told[i] as Told
+    const kind = model.replace(/-\d[^+]*/, '')
+    champions[kind] = (champions[kind] ?? 0) + 1
+    const scorer = createScorer(scale)
+    scorer.add(quantiles, split.test)
     return scorer.result()
   })
-  return { ...summarise(accuracies, cpuSeconds() - started), champions }
+  return { ...summarise(accuracies, seconds), champions }
 }
 
-function forecastSplit(
-  { train, lastMs, test }: Split,
-  options: RunOptions,
-): { readonly quantiles: Float64Array; readonly model: string } {
+interface Told {
+  readonly quantiles: Float64Array
+  readonly model: string
+}
+
+/** Series that decide whether a network joins the panels of a set. */
+const MOST_JUDGES = 150
+const MEDIAN = 2
+
+/** True if panels with the network beat panels without it on the last stretch of the training parts, which it has not seen. */
+function netHelps(splits: readonly Split[], options: RunOptions, net: string): boolean {
+  const { horizon } = options
+  const judges = splits.filter((_, i) => i % Math.ceil(splits.length / MOST_JUDGES) === 0)
+  let gain = 0
+  for (const { key, train, lastMs } of judges) {
+    const end = train.length - horizon
+    const before = {
+      key,
+      train: train.slice(0, end),
+      test: train.slice(end),
+      lastMs: lastMs - horizon * options.stepMs,
+    }
+    const scale = seasonalScale(before.train, options.scaleSeason ?? options.seasons[0] ?? 1)
+    if (!(scale > 0)) continue
+    const alone = forecastSplit(before, options, '')
+    const joined = withNet(alone, before, options, net)
+    const errorOf = ({ quantiles }: Told) => {
+      const scorer = createScorer(scale)
+      scorer.add(quantiles, before.test)
+      return scorer.result().mase
+    }
+    const change = errorOf(alone) - errorOf(joined)
+    if (Number.isFinite(change)) gain += change
+  }
+  return gain > 0
+}
+
+/**
+ * Takes over the medians of the panel with the network. The other quantiles stay (but on their side of the median): their widths rest
+ * on the errors of the panel without it, because the network has seen the points that a backtest would score.
+ */
+function withNet(alone: Told, split: Split, options: RunOptions, net: string): Told {
+  if (!alone.model.startsWith('panel-')) return alone
+  const { quantiles: joined, model } = forecastSplit(split, options, `${alone.model}+${net}`)
+  const quantiles = alone.quantiles.map((value, at) => {
+    const level = at % LEVELS
+    const median = joined[at - level + MEDIAN] as number
+    return level < MEDIAN ? Math.min(value, median) : level > MEDIAN ? Math.max(value, median) : median
+  })
+  return { quantiles, model }
+}
+
+function forecastSplit({ train, lastMs, test }: Split, options: RunOptions, model: string): Told {
   const { stepMs, seasons, events = NO_EVENTS, nonNegative = false } = options
   const horizon = Math.max(options.horizon, test.length)
   const forecaster = new SeriesForecaster(
     { stepMs, horizon, seasons, nonNegative, historyPoints: options.historyPoints ?? train.length },
     options.library,
   )
-  forecaster.adopt(options.model ?? '')
+  forecaster.adopt(model)
   const known = eventsKnownAt(events, lastMs)
   const history = { values: train, lastMs, stepMs, season: seasons[0] ?? 1, entity: 'series' }
   const effects = events.length > 0 ? learnEffects(history, known) : undefined

@@ -8,7 +8,7 @@ import { BENCH_SETS, type BenchSet } from './forecast-sets.ts'
 import { accuracyTable } from './forecast-table.ts'
 
 const USAGE = `npm run bench -- forecast [--data DIR] [--only nab,abilene12,abilene288,worldcup] [--peers MODEL,…|none] [--limit SECONDS] [--short]
-npm run bench -- forecast --csv FILE --horizon H --season M [--season2 M2] [--json] [--courses] [--peers MODEL,…]`
+npm run bench -- forecast --csv FILE --horizon H --season M [--season2 M2] [--json] [--courses] [--no-net] [--peers MODEL,…]`
 
 /** One set: ours and every other model on the same windows. */
 interface SetResult {
@@ -134,6 +134,7 @@ async function main(argv: readonly string[]): Promise<void> {
       season: { type: 'string' },
       season2: { type: 'string' },
       courses: { type: 'boolean', default: false },
+      'no-net': { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
     },
@@ -156,6 +157,7 @@ async function main(argv: readonly string[]): Promise<void> {
     horizon: Number(horizon),
     seasons: [season, season2].filter((m) => m !== undefined).map(Number),
     courses: values.courses,
+    net: !values['no-net'],
     peers: asked([]),
     tools: findPeerTools(values.data),
     limitS,

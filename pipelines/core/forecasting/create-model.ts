@@ -35,7 +35,7 @@ const NAME = /^([a-z]+(?:-[a-z]+)*)((?:-\d+)+)(?:\.([0-9a-f]+))?(?:\+(net-.+))?$
 
 /**
  * A model without state, by name; M, S are seasons in steps, S < M: naive, ses, mean, drift, dotheta, seasonal-naive-M, sarima-M, sarima-S-M, blend-M,
- * bats-M, bats-S-M, ar-…, dar-…, dotheta-M, panel-M, panel-S-M (`.mask` in hexadecimal: only these members; `+net-ID`: and this network), and what
+ * bats-M, bats-S-M, ar-…, dar-…, dotheta-M, panel-M, panel-S-M (`.mask` in hexadecimal: only these members; `+net-ID`: and two votes for this network), and what
  * the library holds: net-ID and courses such as prophet-S-M. `members`: models that a panel of this name takes over. Throws RangeError for any other.
  */
 export function createModel(
@@ -85,7 +85,8 @@ function makePanel(
   const all = panelMembers(seasons)
   const bits = mask === undefined ? (1 << all.length) - 1 : Number.parseInt(mask, 16)
   const names = all.filter((_, i) => (bits >> i) & 1)
-  if (net !== undefined) names.push(net)
+  // A network errs unlike the others: it has two votes.
+  if (net !== undefined) names.push(net, net)
   if (names.length === 0 || bits >= 1 << all.length) throw new RangeError(`no model is named ${name}`)
   return panel(name, names, (member) => members.get(member) ?? createModel(member, library))
 }
