@@ -96,7 +96,7 @@ export class MergeTask implements Task {
     while (cursor.next()) this.#take(cursor, cursor.offset >= this.#committed)
     this.#position = Math.max(this.#position, cursor.nextOffset)
     this.#dirty = true
-    if (this.#position >= this.#committed) this.#close()
+    if (this.#position >= this.#committed) await this.#close()
   }
 
   #take(cursor: RecordCursor, live: boolean): void {
@@ -125,7 +125,7 @@ export class MergeTask implements Task {
     emitDeadLetter(this.#context, this.#topology, from, cursor, refusal, cursor.valueLength)
   }
 
-  #close(): void {
+  async #close(): Promise<void> {
     if (this.#gap) {
       this.#incompleteBeforeMs = this.#progress.aheadMs()
       this.#gap = false
@@ -143,9 +143,9 @@ export class MergeTask implements Task {
     const { sizeMs, advanceMs } = this.#spec
     // The store knows windows by their start: a window ends `shift` later than the pane that holds it.
     const shift = sizeMs - advanceMs
-    this.#store.close(this.#closedThroughMs - shift, throughMs - shift, (pane, startMs) => {
+    await this.#store.close(this.#closedThroughMs - shift, throughMs - shift, async (pane, startMs) => {
       pane.incomplete ||= startMs < this.#incompleteBeforeMs
-      this.#emitter.emit(pane, startMs, startMs + sizeMs)
+      await this.#emitter.emit(pane, startMs, startMs + sizeMs)
       this.#context.counters.windows += pane.keys.size
     })
     this.#closedThroughMs = throughMs

@@ -6,13 +6,16 @@ import { emitDeadLetter, type Refusal } from './dead-letter.ts'
 import { END_OF_INPUT_MS, readMark } from './marks.ts'
 import { type CommitNote, decodeNote, encodeNote } from './notes.ts'
 import type { ColumnReader, RecordReader } from './record-readers.ts'
-import type { Row } from './row.ts'
+import type { Row, Verdict } from './row.ts'
 import type { Task, TaskContext, TaskStart } from './task.ts'
 import type { SourceSpec, Topology } from './topology.ts'
 import { lostInput } from './task.ts'
 import { createWindowSinks, type WindowSink } from './window-sink.ts'
 
 const LEDGER_TOPIC = 'audit.offsets'
+/** Why the walk over a batch has stopped, beside ids of schemas. */
+const DONE = -1
+const CLOSES = -2
 
 /**
  * Reads one partition of a source in place, keeps the open windows of all window nodes over it, and closes them as
@@ -115,18 +118,24 @@ export class SourceTask implements Task {
 
   async process(cursor: RecordCursor): Promise<void> {
     this.#lastRecordAtMs = this.#context.clock.nowMs()
-    let missing = this.#run(cursor, false)
-    while (missing >= 0) {
-      await this.#reader.load(missing)
-      missing = this.#run(cursor, true)
+    for (let stop = this.#run(cursor, false); stop !== DONE; ) {
+      if (stop === CLOSES) {
+        // A window closes before the record that closes it is taken in, wherever batches begin and end.
+        await this.#close(false)
+        this.#take(cursor, this.#row)
+        stop = this.#run(cursor, false)
+      } else {
+        await this.#reader.load(stop)
+        stop = this.#run(cursor, true)
+      }
     }
     for (const sink of this.#sinks) sink.store.flush()
     this.#position = Math.max(this.#position, cursor.nextOffset)
     this.#dirty = true
-    this.#closeWindows()
+    await this.#closeAtEnd()
   }
 
-  /** Walks the batch; returns the id of a schema that must be fetched first, or -1 at the end. */
+  /** Walks the batch up to DONE, CLOSES (before the present record is taken), or the id of a schema to fetch first. */
   #run(cursor: RecordCursor, again: boolean): number {
     let pending = again
     while (pending || cursor.next()) {
@@ -134,32 +143,37 @@ export class SourceTask implements Task {
       const live = cursor.offset >= this.#committed
       const schema = this.#reader.missingSchema(cursor.buffer, cursor.valueStart, cursor.valueLength)
       if (schema >= 0) return schema
-      if (live) this.#live(cursor)
-      else this.#replay(cursor)
+      if (!live) this.#replay(cursor)
+      else if (this.#live(cursor)) return CLOSES
     }
-    return -1
+    return DONE
   }
 
-  #live(cursor: RecordCursor): void {
-    if (cursor.valueLength < 0 && this.#takeMark(cursor)) return
+  /** True if the record is to be taken once the windows that it closes have been emitted. */
+  #live(cursor: RecordCursor): boolean {
+    if (cursor.valueLength < 0 && this.#takeMark(cursor)) return false
     this.#context.counters.recordsIn++
     this.#account.records++
     const row = this.#decode(cursor)
     if ('code' in row) return this.#refuse(cursor, row)
     const verdict = this.#spec.check?.(row)
-    if (verdict !== undefined) {
-      if ('invalid' in verdict)
-        return this.#refuse(cursor, { code: 'RECORD_INVALID', reason: verdict.invalid })
-      this.#account.skip(verdict.skip)
-      this.#context.counters.skipped[verdict.skip] = (this.#context.counters.skipped[verdict.skip] ?? 0) + 1
-      return
-    }
+    if (verdict !== undefined) return this.#turnAway(cursor, verdict)
     const timeMs = row.numbers[this.#timeSlot] as number
     if (this.#gap) {
       this.#gap = false
       this.#lose(timeMs)
     }
-    if (timeMs > this.#eventTimeMs) this.#passTo(timeMs)
+    if (timeMs > this.#eventTimeMs) {
+      this.#eventTimeMs = timeMs
+      this.#progressed = true
+      if (timeMs >= this.#closesNextAtMs) return true
+    }
+    this.#take(cursor, row)
+    return false
+  }
+
+  #take(cursor: RecordCursor, row: Row): void {
+    const timeMs = row.numbers[this.#timeSlot] as number
     let taken = false
     for (const sink of this.#sinks) taken = sink.add(timeMs, row, cursor.offset, this.#eventTimeMs) || taken
     if (taken || this.#sinks.length === 0) {
@@ -168,12 +182,16 @@ export class SourceTask implements Task {
     } else this.#late(cursor)
   }
 
-  /** Time moves on. A window closes before the record that closes it is taken in, wherever batches begin and end. */
-  #passTo(timeMs: number): void {
-    this.#eventTimeMs = timeMs
-    this.#progressed = true
-    if (timeMs < this.#closesNextAtMs) return
-    for (const sink of this.#sinks) if (sink.pass(timeMs)) this.#urgent = true
+  #turnAway(cursor: RecordCursor, verdict: Exclude<Verdict, undefined>): false {
+    if ('invalid' in verdict) return this.#refuse(cursor, { code: 'RECORD_INVALID', reason: verdict.invalid })
+    this.#account.skip(verdict.skip)
+    this.#context.counters.skipped[verdict.skip] = (this.#context.counters.skipped[verdict.skip] ?? 0) + 1
+    return false
+  }
+
+  /** Emits the windows that time has closed; every sink tells its progress if `announce`. */
+  async #close(announce: boolean): Promise<void> {
+    for (const sink of this.#sinks) if (await sink.advance(this.#eventTimeMs, announce)) this.#urgent = true
     this.#findNextClose()
   }
 
@@ -246,10 +264,11 @@ export class SourceTask implements Task {
     return true
   }
 
-  #refuse(cursor: RecordCursor, refusal: Refusal): void {
+  #refuse(cursor: RecordCursor, refusal: Refusal): false {
     this.#account.deadLetters++
     this.#context.counters.deadLetters++
     emitDeadLetter(this.#context, this.#topology.name, this.#spec, cursor, refusal, this.#spec.maxRecordBytes)
+    return false
   }
 
   #late(cursor: RecordCursor): void {
@@ -266,15 +285,14 @@ export class SourceTask implements Task {
     )
   }
 
-  #closeWindows(): void {
+  async #closeAtEnd(): Promise<void> {
     if (!this.#progressed && !this.#idle) return
     if (this.#position < this.#committed) return
     const woke = this.#idle || !this.#announced
     this.#progressed = false
     this.#idle = false
     this.#announced = true
-    for (const sink of this.#sinks) if (sink.advance(this.#eventTimeMs, false, woke)) this.#urgent = true
-    this.#findNextClose()
+    await this.#close(woke)
   }
 
   tick(nowMs: number, blindMs: number): void {
@@ -285,7 +303,7 @@ export class SourceTask implements Task {
     this.#urgent = true
     // The marks go out with an offset, whose generation the broker checks: a member that was evicted must not speak.
     this.#dirty = true
-    for (const sink of this.#sinks) sink.advance(this.#eventTimeMs, true, true)
+    for (const sink of this.#sinks) sink.tellIdle()
   }
 
   prepareCommit(nowMs: number): OffsetToCommit[] {

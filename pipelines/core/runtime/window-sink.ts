@@ -62,33 +62,42 @@ export class WindowSink {
   }
 
   /**
-   * Emits what the watermark closes in the middle of a batch; true if anything was emitted. Also where nothing is open:
-   * a late record may still come that belongs to a window that closes now and to one that does not.
+   * Emits what the watermark closes, and tells the progress if something closes or `announce`; true if anything was
+   * emitted. Also where nothing is open: a late record may still come that belongs to a window that closes now and to
+   * one that does not.
    */
-  pass(watermarkMs: number): boolean {
-    return this.advance(watermarkMs, false, false)
-  }
-
-  /** Emits what the watermark closes and tells the progress; true if anything was emitted. */
-  advance(watermarkMs: number, idle: boolean, announce: boolean): boolean {
+  async advance(watermarkMs: number, announce: boolean): Promise<boolean> {
     const throughMs = this.store.closesThroughMs(watermarkMs)
     const closes = throughMs > this.#closedThroughMs
     if (closes) {
-      this.store.close(this.#closedThroughMs, throughMs, (pane, startMs, endMs) => {
+      await this.store.close(this.#closedThroughMs, throughMs, async (pane, startMs, endMs) => {
         pane.incomplete ||= startMs < this.#incompleteBeforeMs
-        this.#emitter.emit(pane, startMs, endMs)
+        await this.#emitter.emit(pane, startMs, endMs)
         this.#context.counters.windows += pane.keys.size
       })
       this.#closedThroughMs = throughMs
     }
-    if (closes || announce) this.#emitter.mark(this.#closedThroughMs, idle)
+    if (closes || announce) this.#emitter.mark(this.#closedThroughMs, false)
     return closes || announce
+  }
+
+  /** Tells that nothing comes any more, so that others do not wait. */
+  tellIdle(): void {
+    this.#emitter.mark(this.#closedThroughMs, true)
   }
 }
 
+/** Rows that are emitted in one turn. A window of a million keys must not hold up heartbeats and the sending of what is out. */
+const ROWS_PER_TURN = 4096
+
+/** Lets everything else run, after every so many rows. */
+const breathe = (rows: number): Promise<void> | undefined =>
+  rows % ROWS_PER_TURN === 0 ? new Promise((resolve) => setImmediate(resolve)) : undefined
+
 /** Where closed windows go. */
 export interface PaneEmitter {
-  emit(pane: Pane, startMs: number, endMs: number): void
+  /** Emits all keys; over several turns of the event loop if there are many. */
+  emit(pane: Pane, startMs: number, endMs: number): Promise<void>
   mark(watermarkMs: number, idle: boolean): void
 }
 
@@ -104,8 +113,10 @@ export function rowEmitter(
   const topic = context.topicName(to.topic)
   const origin = originOf(windowNode(topology.name, name), partition)
   return {
-    emit(pane, startMs, endMs) {
+    async emit(pane, startMs, endMs) {
       for (let slot = 0; slot < pane.keys.size; slot++) {
+        const pause = breathe(slot + 1)
+        if (pause !== undefined) await pause
         view.at(pane, slot, startMs, endMs)
         context.out.emit(
           topic,
@@ -147,8 +158,10 @@ function partialEmitter(
     writer.reset()
   }
   return {
-    emit(pane, startMs, endMs) {
+    async emit(pane, startMs, endMs) {
       for (let slot = 0; slot < pane.keys.size; slot++) {
+        const pause = breathe(slot + 1)
+        if (pause !== undefined) await pause
         const target = partitionOf(pane.keys.view(slot), merge.partitions)
         const writer = writers[target] as ByteWriter
         if (writer.length === 0) {

@@ -196,16 +196,16 @@ export class WindowStore {
   }
 
   /** Closes all windows whose end lies in (closedThroughMs, throughMs], in order of their end. */
-  close(
+  async close(
     closedThroughMs: number,
     throughMs: number,
-    closed: (pane: Pane, startMs: number, endMs: number) => void,
-  ): void {
+    closed: (pane: Pane, startMs: number, endMs: number) => Promise<void>,
+  ): Promise<void> {
     if (this.#panes.size === 0) return
     this.flush()
     const { sizeMs } = this.shape
     for (const endMs of this.#ends(closedThroughMs, throughMs)) {
-      closed(this.#merged(endMs - sizeMs, endMs), endMs - sizeMs, endMs)
+      await closed(this.#merged(endMs - sizeMs, endMs), endMs - sizeMs, endMs)
     }
     for (const [startMs] of this.#panes) if (this.lastEndMs(startMs) <= throughMs) this.#panes.delete(startMs)
     this.#last = undefined

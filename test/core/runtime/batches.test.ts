@@ -87,3 +87,20 @@ test.each([
     )
   },
 )
+
+test('a window of many keys is written over several turns of the event loop, in one commit', async () => {
+  const driver = await createTestDriver(flowWindows({ merge: 0 }), { clock: manualClock(NOW) })
+  for (let k = 0; k < 20_000; k++) driver.pipe('telemetry.flows', 0, 'Flow', flow(NOW + 1, `s${k}`, 1))
+  driver.end('telemetry.flows')
+  let turns = 0
+  let running = true
+  const count = (): void => {
+    turns++
+    if (running) setImmediate(count)
+  }
+  setImmediate(count)
+  await driver.run()
+  running = false
+  expect(driver.output('features.streams', 'StreamFeature')).toHaveLength(20_000)
+  expect(turns).toBeGreaterThanOrEqual(4)
+})

@@ -50,9 +50,9 @@ function shaped(sizeMs: number, advanceMs: number, graceMs: number) {
   return {
     store,
     windows,
-    closeThrough: (throughMs: number): void => {
+    closeThrough: async (throughMs: number): Promise<void> => {
       if (throughMs <= closedThroughMs) return
-      store.close(closedThroughMs, throughMs, (pane, startMs, endMs) => {
+      await store.close(closedThroughMs, throughMs, async (pane, startMs, endMs) => {
         for (let slot = 0; slot < pane.keys.size; slot++) {
           const values = NAMES.map((name, i) =>
             name === 'bins'
@@ -68,7 +68,7 @@ function shaped(sizeMs: number, advanceMs: number, graceMs: number) {
 }
 
 /** As a task does it: rows are read in place, batches flush, time closes windows. Records that were late, by index. */
-function inBatches(sent: readonly Sent[], sizeMs: number, advanceMs: number, graceMs: number) {
+async function inBatches(sent: readonly Sent[], sizeMs: number, advanceMs: number, graceMs: number) {
   const { store, windows, closeThrough } = shaped(sizeMs, advanceMs, graceMs)
   const row = {
     buffer: Buffer.alloc(0),
@@ -92,11 +92,11 @@ function inBatches(sent: readonly Sent[], sizeMs: number, advanceMs: number, gra
     row.numbers[VALUE] = s.value
     if (s.atMs > watermarkMs) {
       watermarkMs = s.atMs
-      closeThrough(store.closesThroughMs(watermarkMs))
+      await closeThrough(store.closesThroughMs(watermarkMs))
     }
     if (!store.add(s.atMs, row, KEY, i, watermarkMs)) late.push(i)
   }
-  closeThrough(Number.POSITIVE_INFINITY)
+  await closeThrough(Number.POSITIVE_INFINITY)
   return { windows, late, store }
 }
 
@@ -160,27 +160,30 @@ describe('windows filled in runs', () => {
     ['tumbling', 500, 500, 300],
     ['hopping', 1500, 500, 0],
     ['hopping by a step that does not divide the size', 700, 300, 250],
-  ])('%s: the same as record by record, and the same records late', (_name, sizeMs, advanceMs, graceMs) => {
-    fc.assert(
-      fc.property(fc.array(sent, { maxLength: 200 }), (records) => {
-        const got = inBatches(records, sizeMs, advanceMs, graceMs)
-        const expected = oneByOne(records, sizeMs, advanceMs, graceMs)
-        expect(withoutMedian(got.windows)).toEqual(withoutMedian(expected.windows))
-        expect(got.late).toEqual(expected.late)
-        expect(got.store.size).toBe(0)
-      }),
-      { numRuns: 150 },
-    )
-  })
+  ])(
+    '%s: the same as record by record, and the same records late',
+    async (_name, sizeMs, advanceMs, graceMs) => {
+      await fc.assert(
+        fc.asyncProperty(fc.array(sent, { maxLength: 200 }), async (records) => {
+          const got = await inBatches(records, sizeMs, advanceMs, graceMs)
+          const expected = oneByOne(records, sizeMs, advanceMs, graceMs)
+          expect(withoutMedian(got.windows)).toEqual(withoutMedian(expected.windows))
+          expect(got.late).toEqual(expected.late)
+          expect(got.store.size).toBe(0)
+        }),
+        { numRuns: 150 },
+      )
+    },
+  )
 
-  test('runs longer than their room, over several pages of keys, lose nothing', () => {
+  test('runs longer than their room, over several pages of keys, lose nothing', async () => {
     const records = Array.from({ length: 30_000 }, (_, i) => ({
       atMs: i % 2 === 0 ? 1 : 600,
       key: i % 7001,
       value: i % 97,
       batch: i % 1000 === 0,
     }))
-    const got = inBatches(records, 500, 500, 10_000)
+    const got = await inBatches(records, 500, 500, 10_000)
     expect(withoutMedian(got.windows)).toEqual(withoutMedian(oneByOne(records, 500, 500, 10_000).windows))
   })
 
