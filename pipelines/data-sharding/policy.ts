@@ -1,3 +1,4 @@
+import type { ByteReader, ByteWriter } from '#core/math'
 import {
   approach,
   createPlanner,
@@ -11,6 +12,7 @@ import {
   type Routing,
   Spreader,
 } from './placement/index.ts'
+import { putList, putNumbers, takeList, takeNumbers } from './predict/index.ts'
 
 /** Version of what decides: it goes into every decision. */
 export const POLICY_VERSION = 'data-sharding-1'
@@ -22,8 +24,8 @@ export interface PolicyOptions {
   readonly routing: Routing
   /** Copies that may be started per step, and most replicas of all segments. */
   readonly limits: PlanLimits
-  /** Steps over which plans are compared. */
-  readonly memory: number
+  /** Steps of a day. */
+  readonly day: number
 }
 
 /** What is known at a step: loads so far, and the forecast of the step that a plan takes effect in. */
@@ -41,21 +43,27 @@ export type PlanName = 'forecast' | 'level' | 'reactive' | 'static hot replicas'
 /** Price of a copy in steps at 1 % more than the mean: below it a plan that moves less is as good. */
 const COPY_PRICE = 0.02
 const EVEN = 1.05
-const WORST = 0.3
+/** Steps with less than this share of the usual work do not count: nobody waits then. */
+const QUIET = 0.25
+const WORST = 1
 
-/** What a step costs: imbalance (largest load over the mean) beyond 1.05, at most 0.3 so that one accident does not decide, and copies. */
+/** What a step costs: imbalance (largest load over the mean) beyond 1.05, at most 1 so that one accident does not decide, and copies. */
 export const stepCost = (ratio: number, copies: number): number =>
   Math.min(WORST, Math.max(0, ratio - EVEN)) + COPY_PRICE * copies
 
 /** A plan replaces the one in force if its cost is below this share of it, ... */
-const BETTER = 0.85
+const BETTER = 0.7
 /** ... and lower by this much: 0.1 % of an instance's mean load. */
 const LEAST_GAIN = 0.001
 /** A load this many standard deviations above what was expected is taken to last: at this share of it. */
 const SURPRISE = 4
 const LASTS = 0.85
+/** Life of a choice, in memories. */
+const LIFE = 4
+/** Days over which plans are compared. */
+const MEMORY_DAYS = 7
 const LEVEL_RATE = 0.05
-const HOT_RATE = 0.004
+const HOT_RATE = 0.0005
 
 /** One plan, kept beside the others on the loads that came. */
 interface Contender {
@@ -125,10 +133,13 @@ export class ShardPolicy {
 
   /** One step: what came is scored under every plan, every plan goes on, and the layout follows the best. */
   step(input: PolicyInput): PolicyResult {
-    const { limits, memory } = this.options
+    const { limits } = this.options
+    const memory = MEMORY_DAYS * this.options.day
     this.#learn(input.last)
+    const usual = this.#hot.reduce((a, b) => a + b, 0)
+    const isQuiet = input.last.reduce((a, b) => a + b, 0) < QUIET * usual
     for (const contender of this.#contenders) {
-      const ratio = this.#imbalance(input.last, contender.serving)
+      const ratio = isQuiet ? 1 : this.#imbalance(input.last, contender.serving)
       contender.serving.copyFrom(contender.layout)
       const copies = this.#advance(contender, input)
       const cost = stepCost(ratio, copies)
@@ -177,15 +188,15 @@ export class ShardPolicy {
     return copies + this.#spreader.spread(work, contender.layout, { copies: most - copies, cap })
   }
 
-  /** Hot replicas are set once there is a memory of what is hot, and again when half of them are wrong. */
+  /** Hot replicas are set after a day, and again after 2, 4, 8 ... days: the more is known, the less they change. */
   #setHot(contender: Contender): number {
-    if (this.#steps < 96 || this.#steps % 96 !== 0) return 0
-    const { cap } = this.options.limits
-    const target = hotReplicas(this.#hot, this.options.instances, cap)
-    const wrong = distance(contender.layout, target)
-    if (this.#steps > 2 * this.options.memory && wrong < (cap - this.options.segments) / 2) return 0
+    const { day, instances, limits } = this.options
+    const days = this.#steps / day
+    if (!Number.isInteger(Math.log2(days)) || days < 1) return 0
+    const target = hotReplicas(this.#hot, instances, limits.cap)
+    const copies = distance(contender.layout, target)
     contender.layout.copyFrom(target)
-    return wrong
+    return copies
   }
 
   /** The forecast, and beside it the surprise of the last step where it may last: a rise that was missed costs more. */
@@ -203,12 +214,12 @@ export class ShardPolicy {
   }
 
   #choose(): void {
-    const { memory } = this.options
+    const memory = MEMORY_DAYS * this.options.day
     if (this.#steps < memory / 2 || this.#steps - this.#heldSince < memory / 4) return
     const held = this.#contenders.find(({ name }) => name === this.#followed)!
     const best = this.#contenders.reduce((a, b) => (b.cost < a.cost ? b : a))
-    // Getting there costs copies, too: they must pay within the memory.
-    const change = (COPY_PRICE * distance(this.layout, best.layout)) / memory
+    // Getting there costs copies, too: they must pay within the life that a choice is taken to have.
+    const change = (COPY_PRICE * distance(this.layout, best.layout)) / (LIFE * memory)
     if (
       best === held ||
       best.cost + change > BETTER * held.cost ||
@@ -217,5 +228,49 @@ export class ShardPolicy {
       return
     this.#followed = best.name
     this.#heldSince = this.#steps
+  }
+
+  /** Appends the state. */
+  encode(out: ByteWriter): void {
+    putLayout(out, this.layout)
+    for (const { layout, serving, cost } of this.#contenders) {
+      putLayout(out, layout)
+      putLayout(out, serving)
+      out.f64(cost)
+    }
+    putNumbers(out, this.#level)
+    putNumbers(out, this.#hot)
+    putList(out, this.#expected)
+    out.text(this.#followed)
+    out.varint(this.#steps)
+    out.varint(this.#heldSince)
+  }
+
+  /** Reads a state of the same options. */
+  decode(from: ByteReader): void {
+    takeLayout(from, this.layout)
+    for (const contender of this.#contenders) {
+      takeLayout(from, contender.layout)
+      takeLayout(from, contender.serving)
+      contender.cost = from.f64()
+    }
+    takeNumbers(from, this.#level)
+    takeNumbers(from, this.#hot)
+    this.#expected.splice(0, Infinity, ...takeList(from))
+    this.#followed = from.text() as PlanName
+    this.#steps = from.varint()
+    this.#heldSince = from.varint()
+  }
+}
+
+const putLayout = (out: ByteWriter, layout: Layout) => out.bytes(layout.has)
+
+function takeLayout(from: ByteReader, layout: Layout): void {
+  const has = from.bytes(layout.has.length)
+  for (let at = 0; at < has.length; at++) {
+    const s = Math.floor(at / layout.instances)
+    const i = at % layout.instances
+    if (has[at] === 1 && !layout.holds(s, i)) layout.add(s, i)
+    if (has[at] !== 1 && layout.holds(s, i)) layout.drop(s, i)
   }
 }

@@ -1,3 +1,4 @@
+import type { ByteReader, ByteWriter } from '#core/math'
 import { type AnnouncedTotal, TotalForecaster } from './predict/index.ts'
 
 /** What the scaler is told. */
@@ -6,7 +7,7 @@ export interface ScaleOptions {
   readonly week: number
   /** Steps until an instance that is asked for is up. */
   readonly leadSteps: number
-  /** Work per step that one instance can do. */
+  /** Work per step that one instance can do, unless told otherwise. */
   readonly capacity: number
   readonly min: number
   readonly max: number
@@ -50,8 +51,8 @@ export class ScalePolicy {
   }
 
   /** What to have once an order placed now is up; ask once per step. */
-  wanted(): ScaleWish {
-    const { capacity, min, max } = this.#options
+  wanted(capacity = this.#options.capacity): ScaleWish {
+    const { min, max } = this.#options
     const ahead = this.#ahead.forecast()
     const next = this.#next.forecast()
     const peak = Math.max(ahead.quantile(QUANTILE), next.quantile(QUANTILE))
@@ -66,5 +67,17 @@ export class ScalePolicy {
       q99: ahead.quantile(0.99),
       risk: above / LEVELS,
     }
+  }
+
+  /** Appends the state. */
+  encode(out: ByteWriter): void {
+    this.#ahead.encode(out)
+    this.#next.encode(out)
+  }
+
+  /** Reads a state of the same options. */
+  decode(from: ByteReader): void {
+    this.#ahead.decode(from)
+    this.#next.decode(from)
   }
 }

@@ -107,7 +107,7 @@ export function boundedPlan(trace: Trace): Metrics {
 export function ourPlan(trace: Trace, forecasts: Forecasts, routing: Routing, replicas: number): Metrics {
   const { segments, instances, day } = trace
   const limits = { copies: COPIES, cap: capOf(trace, replicas) }
-  const policy = new ShardPolicy({ segments, instances, routing, limits, memory: 2 * day })
+  const policy = new ShardPolicy({ segments, instances, routing, limits, day })
   const score = new Score(trace, routing)
   const now = policy.layout.clone()
   for (let t = trace.start; t < trace.steps; t++) {

@@ -101,9 +101,10 @@ export class Score {
       this.#over += Math.max(0, load - this.#capacity)
       this.#latency.add(latency, load)
     }
-    if (total > 0) this.#cost += stepCost((most * loads.length) / total, copies)
+    const isQuiet = !(total > 0) || total < QUIET * this.#mean
+    this.#cost += stepCost(isQuiet ? 1 : (most * loads.length) / total, copies)
     if (most > this.#capacity) this.#overloads++
-    if (total > 0 && total >= QUIET * this.#mean) this.#ratios.push((most * loads.length) / total)
+    if (!isQuiet) this.#ratios.push((most * loads.length) / total)
   }
 
   metrics(): Metrics {

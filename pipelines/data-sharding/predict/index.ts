@@ -1,4 +1,4 @@
+export * from './codec.ts'
+export * from './patterns.ts'
 export * from './pooled.ts'
-export * from './rls.ts'
-export * from './state.ts'
 export * from './total.ts'

@@ -1,5 +1,7 @@
+import type { ByteReader, ByteWriter } from '#core/math'
+import { putList, putNumbers, takeList, takeNumbers } from './codec.ts'
 import { LeastSquares } from './rls.ts'
-import { type SeriesShape, LoadState } from './state.ts'
+import { LoadState, type SeriesShape } from './state.ts'
 
 /** Announced work by segment at a step, as known when asked; null: nothing is announced. */
 export type Calendar = (step: number) => Float64Array | null
@@ -156,12 +158,17 @@ export class PooledForecaster {
     return { step, mean, deviation, gammaPoisson }
   }
 
+  /** Work of a segment at the same hour a day before the step that is forecast next. */
+  seasonalNaive(segment: number): number {
+    return this.state.at(this.state.steps - 1 + this.#horizon - this.state.shape.day)[segment]!
+  }
+
   /** Total of a step: its slot of the week, by how far the last steps were above theirs. */
   #total(step: number): number {
     const { week, day } = this.state.shape
     const { steps } = this.state
     if (steps < day) return this.#totalFast
-    const slot = step < week + steps - steps ? step % week : step % week
+    const slot = step % week
     const known = steps >= week ? this.#totalSlots[slot]! : this.#totalSlots[(step - day + week) % week]!
     const ratio = Math.min(2, Math.max(0.5, this.#totalFast / Math.max(1e-9, this.#slotFast)))
     return known * ratio
@@ -253,5 +260,36 @@ export class PooledForecaster {
       x[at++] = calm ? 0 : this.#residualBefore[s]!
       for (const k of [0, 1, 2]) x[at++] = (planned[k]![s] ?? 0) * this.#surprise
     }
+  }
+
+  #arrays(): Float64Array[] {
+    return [this.#totalSlots, this.#residual, this.#residualBefore, this.#square]
+  }
+
+  #scalars(): number[] {
+    return [this.#totalFast, this.#slotFast, this.#surprise, this.#spread, this.#wide]
+  }
+
+  /** Appends the state. */
+  encode(out: ByteWriter): void {
+    this.state.encode(out)
+    for (const model of this.#models) model.encode(out)
+    for (const values of [...this.#arrays(), this.#scalars()]) putNumbers(out, values)
+    putList(out, this.#issued)
+    putList(out, this.#means)
+  }
+
+  /** Reads a state of the same shape and horizon. */
+  decode(from: ByteReader): void {
+    this.state.decode(from)
+    for (const model of this.#models) model.decode(from)
+    for (const values of this.#arrays()) takeNumbers(from, values)
+    this.#totalFast = from.f64()
+    this.#slotFast = from.f64()
+    this.#surprise = from.f64()
+    this.#spread = from.f64()
+    this.#wide = from.f64()
+    this.#issued.splice(0, Infinity, ...takeList(from))
+    this.#means.splice(0, Infinity, ...takeList(from))
   }
 }

@@ -1,3 +1,6 @@
+import type { ByteReader, ByteWriter } from '#core/math'
+import { putNumbers, takeNumbers } from './codec.ts'
+
 /**
  * Recursive least squares with forgetting, on normal equations: samples are added a batch at a time and the weights
  * solved once per batch (Cholesky). A ridge holds the weights near a prior until there is evidence.
@@ -72,5 +75,16 @@ export class LeastSquares {
     let sum = 0
     for (let i = 0; i < this.size; i++) sum += this.weights[i]! * features[at + i]!
     return sum
+  }
+
+  /** Appends the state. */
+  encode(out: ByteWriter): void {
+    for (const values of [this.weights, this.#xx, this.#xy, [this.#mass]]) putNumbers(out, values)
+  }
+
+  /** Reads a state of the same size. */
+  decode(from: ByteReader): void {
+    for (const values of [this.weights, this.#xx, this.#xy]) takeNumbers(from, values)
+    this.#mass = from.f64()
   }
 }

@@ -1,3 +1,6 @@
+import type { ByteReader, ByteWriter } from '#core/math'
+import { putNumbers, takeNumbers } from './codec.ts'
+
 /** What is remembered of the past of one service: work by segment, its levels and its daily profile. */
 export interface SeriesShape {
   readonly segments: number
@@ -120,5 +123,23 @@ export class LoadState {
     return slot < this.steps
       ? this.weekSlots.subarray(slot * segments, (slot + 1) * segments)
       : this.dayProfile(step)
+  }
+
+  #arrays(): Float64Array[] {
+    const { last, fast, brisk, middle, slow, fastProfile, briskProfile, middleProfile } = this
+    const levels = [last, fast, brisk, middle, slow, fastProfile, briskProfile, middleProfile]
+    return [...levels, this.daySlots, this.weekSlots, this.#past]
+  }
+
+  /** Appends the state. */
+  encode(out: ByteWriter): void {
+    out.varint(this.steps)
+    for (const values of this.#arrays()) putNumbers(out, values)
+  }
+
+  /** Reads a state of the same shape. */
+  decode(from: ByteReader): void {
+    this.steps = from.varint()
+    for (const values of this.#arrays()) takeNumbers(from, values)
   }
 }

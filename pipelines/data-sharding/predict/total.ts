@@ -1,4 +1,5 @@
-import { quantileType7 } from '#core/math'
+import { type ByteReader, type ByteWriter, quantileType7 } from '#core/math'
+import { putList, putNumbers, takeList, takeNumbers } from './codec.ts'
 import { LeastSquares } from './rls.ts'
 
 /** Announced work of a whole service at a step. */
@@ -20,7 +21,9 @@ export class TotalForecaster {
   readonly #ahead: number
   readonly #announced: AnnouncedTotal
   readonly #model: LeastSquares
-  readonly #past: number[] = []
+  /** Totals of the last steps, step t at `t % length`. */
+  readonly #past: Float64Array
+  #steps = 0
   readonly #daySlots: Float64Array
   readonly #weekSlots: Float64Array
   readonly #issued: { x: Float64Array; mean: number }[] = []
@@ -41,18 +44,19 @@ export class TotalForecaster {
     prior[0] = 0.5
     prior[8] = 0.5
     this.#model = new LeastSquares(prior, RIDGE, FORGETTING)
+    this.#past = new Float64Array(week + ahead + 4)
     this.#daySlots = new Float64Array(day)
     this.#weekSlots = new Float64Array(week)
   }
 
   /** Steps seen. */
   get steps(): number {
-    return this.#past.length
+    return this.#steps
   }
 
   /** Takes the next total in. */
   observe(total: number): void {
-    const t = this.#past.length
+    const t = this.#steps
     if (this.#issued.length >= this.#ahead) {
       const { x, mean } = this.#issued.shift()!
       this.#model.add(x, 0, total, 1 / Math.max(1, this.#slow))
@@ -71,26 +75,27 @@ export class TotalForecaster {
     const week = t % this.#week
     this.#daySlots[day]! += (t < this.#day ? 1 : 0.2) * (own - this.#daySlots[day]!)
     this.#weekSlots[week]! += (t < this.#week ? 1 : 0.4) * (own - this.#weekSlots[week]!)
-    this.#past.push(total)
+    this.#past[t % this.#past.length] = total
+    this.#steps++
   }
 
   #dayOf(step: number): number {
     const slot = step % this.#day
-    return slot < this.#past.length ? this.#daySlots[slot]! : this.#fast
+    return slot < this.#steps ? this.#daySlots[slot]! : this.#fast
   }
 
   #weekOf(step: number): number {
     const slot = step % this.#week
-    return slot < this.#past.length ? this.#weekSlots[slot]! : this.#dayOf(step)
+    return slot < this.#steps ? this.#weekSlots[slot]! : this.#dayOf(step)
   }
 
   #ownAt(step: number): number {
-    const known = this.#past[step]
-    return known === undefined ? this.#fast : known - this.#announced(step)
+    const isKept = step >= 0 && step < this.#steps && step >= this.#steps - this.#past.length
+    return isKept ? this.#past[step % this.#past.length]! - this.#announced(step) : this.#fast
   }
 
   #features(step: number): Float64Array {
-    const t = this.#past.length
+    const t = this.#steps
     const ratio = (now: number) => Math.min(2, Math.max(0.5, this.#fast / Math.max(1e-9, now)))
     const day = this.#dayOf(step)
     const week = this.#weekOf(step)
@@ -114,8 +119,8 @@ export class TotalForecaster {
 
   /** The forecast `ahead` steps after the last one seen; call it once per step. `quantile` reads its distribution. */
   forecast(): { readonly mean: number; quantile(p: number): number } {
-    const x = this.#features(this.#past.length - 1 + this.#ahead)
-    const mean = Math.max(0, this.#past.length < 8 ? this.#fast : this.#model.predict(x, 0))
+    const x = this.#features(this.#steps - 1 + this.#ahead)
+    const mean = Math.max(0, this.#steps < 8 ? this.#fast : this.#model.predict(x, 0))
     this.#issued.push({ x, mean })
     const errors = Float64Array.from(this.#errors).sort()
     const scale = Math.sqrt(Math.max(1, mean))
@@ -124,5 +129,33 @@ export class TotalForecaster {
       quantile: (p) =>
         Math.max(0, mean + (errors.length < 20 ? 4 * (p - 0.5) : quantileType7(errors, p)) * scale),
     }
+  }
+
+  #scalars(): number[] {
+    return [this.#fast, this.#middle, this.#slow, this.#fastDay, this.#fastWeek]
+  }
+
+  /** Appends the state. */
+  encode(out: ByteWriter): void {
+    out.varint(this.#steps)
+    this.#model.encode(out)
+    for (const values of [this.#past, this.#daySlots, this.#weekSlots, this.#scalars()])
+      putNumbers(out, values)
+    putList(out, [this.#errors, ...this.#issued.map(({ x, mean }) => [...x, mean])])
+  }
+
+  /** Reads a state of the same shape. */
+  decode(from: ByteReader): void {
+    this.#steps = from.varint()
+    this.#model.decode(from)
+    for (const values of [this.#past, this.#daySlots, this.#weekSlots]) takeNumbers(from, values)
+    this.#fast = from.f64()
+    this.#middle = from.f64()
+    this.#slow = from.f64()
+    this.#fastDay = from.f64()
+    this.#fastWeek = from.f64()
+    const [errors, ...issued] = takeList(from)
+    this.#errors.splice(0, Infinity, ...(errors ?? []))
+    this.#issued.splice(0, Infinity, ...issued.map((row) => ({ x: row.slice(0, -1), mean: row.at(-1)! })))
   }
 }

@@ -1,0 +1,139 @@
+import { ForestallError } from '#core/ports'
+import type { Routing } from './placement/index.ts'
+
+/** A service whose data is cut into segments and spread over instances. */
+export interface DataService {
+  readonly service: string
+  /** Instances that may hold segments, in a fixed order: a new one goes to the end. */
+  readonly instances: readonly string[]
+  /** Most replicas per segment, on average: 1.1 holds 10 % of the segments twice. */
+  readonly replicas: number
+  /** Work per window that one instance can do, where none reports its capacity. */
+  readonly capacity: number
+  /** How many instances the scaler may ask for. */
+  readonly minInstances: number
+  readonly maxInstances: number
+}
+
+/** What data-sharding is told: its services, its time scale, and what the operator wants. */
+export interface DataConfig {
+  readonly services: readonly DataService[]
+  /** Segments of every service. */
+  readonly segments: number
+  /** How reads are shared among replicas: the query router goes by live load. */
+  readonly routing: Routing
+  /** What is decided together. */
+  readonly scope: string
+  /** Length of the feature windows, ms. */
+  readonly windowMs: number
+  /** How long a window waits for records that are out of order, ms. */
+  readonly graceMs: number
+  /** Partitions of the internal topics and of features.queries. */
+  readonly partitions: number
+  /** Earliest event time that is believed, ms since 1970. */
+  readonly earliestMs: number
+  /** A record may be this far ahead of its Kafka timestamp, ms. */
+  readonly maxAheadMs: number
+  /** A silent source partition holds others up for this long, ms of wall clock. */
+  readonly idleMs: number
+  readonly maxRecordBytes: number
+  /** Length of the daily cycle in windows; the weekly one is seven of it. */
+  readonly dayWindows: number
+  /** Copies that may be started per window and service. */
+  readonly copiesPerWindow: number
+  /** Windows until an instance that is asked for is up. */
+  readonly leadWindows: number
+  /** Windows that fewer instances must be wanted before there are fewer. */
+  readonly patienceWindows: number
+  /** Windows per interval of the query patterns, which are published once per interval. */
+  readonly patternWindows: number
+  /** Patterns less likely than this are not published. */
+  readonly leastProbability: number
+  /** Most patterns kept per partition. */
+  readonly maxPatterns: number
+  readonly mode: 'dry_run' | 'apply'
+  /** What decisions are dated by: the wall clock (live), or the windows they rest on (replays of the past). */
+  readonly time: 'wall' | 'event'
+  /** '' live; decisions of a replay carry its id. */
+  readonly replayId: string
+  readonly seed: number
+}
+
+/** Defaults for live load in windows of 15 minutes. */
+export const DEFAULT_DATA_CONFIG: Omit<DataConfig, 'services'> = {
+  segments: 256,
+  routing: 'live',
+  scope: 'default',
+  windowMs: 900_000,
+  graceMs: 5_000,
+  partitions: 4,
+  earliestMs: Date.UTC(2000, 0, 1),
+  maxAheadMs: 60_000,
+  idleMs: 5_000,
+  maxRecordBytes: 1 << 20,
+  dayWindows: 96,
+  copiesPerWindow: 5,
+  leadWindows: 2,
+  patienceWindows: 4,
+  patternWindows: 4,
+  leastProbability: 0.01,
+  maxPatterns: 20_000,
+  mode: 'apply',
+  time: 'wall',
+  replayId: '',
+  seed: 1,
+}
+
+const POSITIVE = [
+  'segments',
+  'windowMs',
+  'partitions',
+  'dayWindows',
+  'copiesPerWindow',
+  'leadWindows',
+  'patienceWindows',
+  'patternWindows',
+  'maxPatterns',
+] as const
+
+function checkService(
+  service: DataService,
+  wrong: (field: string, value: unknown, cure: string) => void,
+): void {
+  const { service: name, instances, replicas, capacity, minInstances, maxInstances } = service
+  if (name === '' || /[|/]/.test(name)) wrong('services', name, 'Name services without | and /.')
+  if (instances.length < 1 || instances.length > 255 || new Set(instances).size !== instances.length)
+    wrong(`services.${name}.instances`, instances, 'Name 1 to 255 different instances.')
+  if (!(replicas >= 1 && replicas <= instances.length))
+    wrong(`services.${name}.replicas`, replicas, `Set 1 to the number of instances (${instances.length}).`)
+  if (!(capacity > 0)) wrong(`services.${name}.capacity`, capacity, 'Set a number above 0.')
+  if (!(minInstances >= 1 && maxInstances >= minInstances))
+    wrong(`services.${name}.minInstances`, minInstances, 'Set 1 or more, and no more than maxInstances.')
+}
+
+/** Fills in the defaults and checks. Throws CONFIG_INVALID naming field, value and cure. */
+export function dataConfig(
+  given: Partial<DataConfig> & { readonly services: readonly DataService[] },
+): DataConfig {
+  const config = { ...DEFAULT_DATA_CONFIG, ...given }
+  const wrong = (field: string, value: unknown, cure: string) => {
+    throw new ForestallError('CONFIG_INVALID', `data-sharding.${field} = ${JSON.stringify(value)}`, { cure })
+  }
+  for (const field of POSITIVE) if (!(config[field] > 0)) wrong(field, config[field], 'Set a number above 0.')
+  if (!(config.graceMs >= 0)) wrong('graceMs', config.graceMs, 'Set 0 or more.')
+  const names = config.services.map(({ service }) => service)
+  if (names.length === 0 || new Set(names).size !== names.length)
+    wrong('services', names, 'Name at least one service, each once.')
+  for (const service of config.services) checkService(service, wrong)
+  return config
+}
+
+const DIGITS = 3
+
+/** Name of a segment: the entity of its decisions. */
+export const segmentId = (service: string, segment: number): string =>
+  `${service}/${String(segment).padStart(DIGITS, '0')}`
+
+/** Most replicas of all segments of a service. */
+export const replicaCap = (config: DataConfig, service: DataService): number =>
+  Math.round(config.segments * service.replicas)

@@ -1,0 +1,297 @@
+import type {
+  DataScaleBody,
+  DataShardBody,
+  DecisionReason,
+  Forecast,
+  PipelineFeature,
+  Risk,
+  ServiceFeature,
+} from '#schemas'
+import { makeDecision } from '#core/decisions'
+import { ByteReader, ByteWriter, murmur3Text } from '#core/math'
+import { type Clock, type Decision, mulberry32 } from '#core/ports'
+import {
+  defineTopology,
+  type Round,
+  type RoundInput,
+  type RoundOutput,
+  type RoundProcessor,
+  type Topology,
+  windowNode,
+} from '#core/runtime'
+import { nextBody, readShares, samePlacement } from './bodies.ts'
+import { type DataConfig, type DataService, segmentId } from './config.ts'
+import { FEATURES } from './features.ts'
+import { deviationOf, FORECASTS, WORK } from './forecasts.ts'
+import { Layout } from './placement/index.ts'
+import { POLICY_VERSION, type PolicyResult } from './policy.ts'
+import { ServiceWorld } from './world.ts'
+
+/** Name of the topology: its consumer group. */
+export const DECISIONS = 'data.decisions'
+
+const SUBSYSTEM = 'data-sharding'
+const SNAPSHOT_EVERY = 96
+const MODEL_VERSION = 'pooled-1'
+
+/** What stands in the decision topics, by entity. */
+export interface StandingData {
+  readonly shards: Map<string, Decision<DataShardBody>>
+  readonly scale: Map<string, Decision<DataScaleBody>>
+}
+
+/** What the decisions need of the world beside their inputs. */
+export interface DataDecisionDeps {
+  readonly clock: Clock
+  /** What stands in the decision topics: read when a replay after a restart is over. */
+  readStanding(): Promise<StandingData>
+  /** Told after every round, with its time. */
+  onRound?(timeMs: number): void
+}
+
+/** Everything about one service in one round. */
+interface Turn {
+  readonly round: Round
+  readonly out: RoundOutput
+  readonly nowMs: number
+  readonly service: DataService
+  readonly world: ServiceWorld
+  readonly risk: Risk | undefined
+}
+
+class DecisionProcessor implements RoundProcessor {
+  readonly #config: DataConfig
+  readonly #deps: DataDecisionDeps
+  readonly #worlds: ServiceWorld[]
+  #held: StandingData = { shards: new Map(), scale: new Map() }
+
+  constructor(config: DataConfig, deps: DataDecisionDeps) {
+    this.#config = config
+    this.#deps = deps
+    this.#worlds = config.services.map((service) => new ServiceWorld(config, service))
+  }
+
+  async live(): Promise<void> {
+    this.#held = await this.#deps.readStanding()
+    this.#worlds.forEach((world, k) => {
+      const layout = this.#standingLayout(this.#config.services[k]!)
+      if (layout !== null) world.stand(layout)
+    })
+  }
+
+  /** Where the segments of a service lie by what stands; null unless that is said of every one. */
+  #standingLayout(service: DataService): Layout | null {
+    const layout = new Layout(this.#config.segments, service.instances.length)
+    const index = new Map(service.instances.map((instance, i) => [instance, i]))
+    for (let s = 0; s < this.#config.segments; s++) {
+      const body = this.#held.shards.get(segmentId(service.service, s))?.body
+      for (const { instance, state } of body?.replicas ?? []) {
+        const i = index.get(instance)
+        if (i !== undefined && state !== 'draining') layout.add(s, i)
+      }
+      if (layout.count[s] === 0) return null
+    }
+    return layout
+  }
+
+  onRound(round: Round, out: RoundOutput): void {
+    const rows = <T>(name: string) => (round.rows[name] ?? []) as T[]
+    const features = new Map(rows<ServiceFeature>('services').map((row) => [row.service_id, row]))
+    const forecasts = new Map(
+      rows<Forecast>('forecasts')
+        .filter(({ metric }) => metric === WORK)
+        .map((f) => [f.entity, f]),
+    )
+    const pipelines = new Map(rows<PipelineFeature>('pipelines').map((row) => [row.pipeline_id, row]))
+    const risks = new Map(rows<Risk>('risks').map((risk) => [risk.entity, risk]))
+    const nowMs = this.#config.time === 'wall' ? this.#deps.clock.nowMs() : round.timeMs
+    this.#config.services.forEach((service, k) => {
+      const world = this.#worlds[k]!
+      const result = world.step(features.get(service.service), forecasts, pipelines)
+      if (round.replayed) return
+      const turn = { round, out, nowMs, service, world, risk: risks.get(service.service) }
+      this.#writeShards(turn, result, forecasts)
+      this.#writeScale(turn)
+    })
+    if (!round.replayed) this.#deps.onRound?.(round.timeMs)
+  }
+
+  #writeShards(turn: Turn, result: PolicyResult, forecasts: ReadonlyMap<string, Forecast>): void {
+    const { service, world, nowMs } = turn
+    const { segments, routing } = this.#config
+    const { layout } = result
+    const shares = readShares(world.expected, layout, routing)
+    const [now, after] = [world.imbalance(world.before), world.imbalance(layout)]
+    for (let s = 0; s < segments; s++) {
+      const id = segmentId(service.service, s)
+      const previous = this.#held.shards.get(id) ?? null
+      const forecast = forecasts.get(id)
+      const wanted = layout.holders(s).map((i) => ({
+        instance: service.instances[i]!,
+        weight: shares[s * layout.instances + i]!,
+      }))
+      const load = { q50: forecast?.q50 ?? world.expected[s]!, q90: forecast?.q90 ?? world.expected[s]! }
+      const body = nextBody({
+        service: service.service,
+        id,
+        segment: s,
+        segments,
+        wanted,
+        standing: previous?.body,
+        load,
+        epoch: nowMs,
+      })
+      if (previous !== null && samePlacement(previous.body, body) && previous.mode === this.#config.mode)
+        continue
+      const costs = { cost_now: now, cost_after: Math.min(now, after) }
+      const drivers = this.#drivers(turn, result, load.q50, previous === null)
+      this.#emit(turn, 'shards', id, body, previous, {
+        ...this.#reasonOf(forecast, turn.risk),
+        ...costs,
+        drivers,
+      })
+    }
+  }
+
+  #drivers(turn: Turn, { followed, costs }: PolicyResult, load: number, isFirst: boolean): string[] {
+    if (isFirst) return ['first placement: rendezvous hashing']
+    const { world, risk } = turn
+    const share = (100 * load) / Math.max(1e-9, world.meanLoad)
+    return [
+      `segment expected at ${load.toFixed(1)} of work: ${share.toFixed(0)} % of an instance's mean`,
+      `max/mean ${world.imbalance(world.before).toFixed(3)} before, ${world.imbalance(world.layout).toFixed(3)} after`,
+      `follows '${followed}': cost ${costs[followed].toFixed(4)} against ${Object.entries(costs)
+        .filter(([name]) => name !== followed)
+        .map(([name, cost]) => `${cost.toFixed(4)} (${name})`)
+        .join(', ')}`,
+      ...(risk?.drivers.slice(1) ?? []),
+    ]
+  }
+
+  #reasonOf(forecast: Forecast | undefined, risk: Risk | undefined) {
+    const q50 = forecast?.q50 ?? 0
+    const spread = forecast === undefined ? 0 : 1.2816 * deviationOf(forecast)
+    return {
+      risk: Math.max(0, Math.min(1, risk?.probability ?? 0)),
+      q10: Math.max(0, q50 - spread),
+      q50,
+      q90: q50 + spread,
+    }
+  }
+
+  #writeScale(turn: Turn): void {
+    const { service, world, round, risk } = turn
+    const previous = this.#held.scale.get(service.service) ?? null
+    const now = previous?.body.instances ?? service.instances.length
+    const { wish, instances, capacity } = world.scale(now)
+    if (previous !== null && instances === now && previous.mode === this.#config.mode) return
+    const { leadWindows, windowMs } = this.#config
+    const body: DataScaleBody = {
+      service: service.service,
+      instances,
+      instances_now: now,
+      min_instances: service.minInstances,
+      max_instances: service.maxInstances,
+      capacity,
+      peak_ms: round.timeMs + (leadWindows + 1) * windowMs,
+      load_q50: wish.q50,
+      load_q90: wish.q90,
+      load_q99: wish.q99,
+    }
+    const reason: DecisionReason = {
+      risk: Math.max(0, Math.min(1, risk?.probability ?? wish.risk)),
+      drivers: [
+        `${wish.q50.toFixed(0)} of work expected, ${wish.q99.toFixed(0)} in one of a hundred; an instance does ${capacity.toFixed(0)}`,
+        ...(risk?.drivers.slice(1) ?? []),
+      ],
+      q10: Math.max(0, 2 * wish.q50 - wish.q90),
+      q50: wish.q50,
+      q90: wish.q90,
+      cost_now: world.excess(now, capacity),
+      cost_after: world.excess(instances, capacity),
+    }
+    this.#emit(turn, 'scale', service.service, body, previous, reason)
+  }
+
+  #emit<Body extends DataShardBody | DataScaleBody>(
+    turn: Turn,
+    output: 'shards' | 'scale',
+    entity: string,
+    body: Body,
+    previous: Decision<Body> | null,
+    reason: DecisionReason,
+  ): void {
+    const { mode, replayId, seed } = this.#config
+    const record = makeDecision<Body>({
+      subsystem: SUBSYSTEM,
+      entity,
+      body,
+      previous,
+      issuedAtMs: turn.nowMs,
+      lifeMs: null,
+      mode,
+      replayId,
+      reason,
+      inputs: turn.round.inputs,
+      modelVersion: MODEL_VERSION,
+      policyVersion: POLICY_VERSION,
+      random: mulberry32(seed ^ murmur3Text(`${output}/${entity}/${turn.round.timeMs}`)),
+    })
+    turn.out.emit(output, entity, record)
+    const held = this.#held[output] as unknown as Map<string, Decision<Body>>
+    held.set(entity, record)
+  }
+
+  snapshot(): Uint8Array {
+    const out = new ByteWriter(1 << 20)
+    for (const world of this.#worlds) world.encode(out)
+    return out.take()
+  }
+
+  restore(bytes: Uint8Array): void {
+    const from = new ByteReader(bytes)
+    for (const world of this.#worlds) world.decode(from)
+  }
+}
+
+/** Features, forecasts and risks of all services to placements and instance counts, in one task: they share a churn budget. */
+export function decisionsTopology(config: DataConfig, deps: DataDecisionDeps): Topology {
+  const features = (
+    topic: string,
+    record: 'ServiceFeature' | 'PipelineFeature',
+    window: string,
+  ): RoundInput => ({
+    topic,
+    record,
+    time: 'window_end_ms',
+    writers: [{ node: windowNode(FEATURES, window), partitionsOf: topic, aligned: true }],
+  })
+  const forecast = (topic: string, record: 'Forecast' | 'Risk'): RoundInput => ({
+    topic,
+    record,
+    time: 'issued_at_ms',
+    writers: [{ node: `${FORECASTS}/services`, partitionsOf: 'features.services', aligned: false }],
+  })
+  return defineTopology({
+    name: DECISIONS,
+    sources: {},
+    windows: {},
+    rounds: {
+      decide: {
+        scope: 'all',
+        inputs: {
+          services: features('features.services', 'ServiceFeature', 'services'),
+          pipelines: features('features.pipelines', 'PipelineFeature', 'pipelines'),
+          forecasts: forecast('forecasts.data', 'Forecast'),
+          risks: forecast('risks.data', 'Risk'),
+        },
+        outputs: {
+          shards: { topic: 'decisions.data.shards', record: 'DataShardDecision', marked: false },
+          scale: { topic: 'decisions.data.scale', record: 'DataScaleDecision', marked: false },
+        },
+        snapshotEvery: SNAPSHOT_EVERY,
+        create: () => new DecisionProcessor(config, deps),
+      },
+    },
+  })
+}

@@ -1,0 +1,139 @@
+import type { Forecast, PipelineFeature, ServiceFeature } from '#schemas'
+import type { ByteReader, ByteWriter } from '#core/math'
+import { type DataConfig, type DataService, replicaCap, segmentId } from './config.ts'
+import { deviationOf } from './forecasts.ts'
+import { Flow, Layout } from './placement/index.ts'
+import { type PolicyResult, ShardPolicy } from './policy.ts'
+import { ScalePolicy, type ScaleWish } from './scale-policy.ts'
+
+const DAYS = 7
+
+/** What decisions about one service remember, and the policies that take them. It is the snapshot. */
+export class ServiceWorld {
+  readonly #config: DataConfig
+  readonly #service: DataService
+  readonly #policy: ShardPolicy
+  readonly #scale: ScalePolicy
+  readonly #flow: Flow
+  readonly #recent: number[] = []
+  /** Where segments lay before the last step. */
+  readonly before: Layout
+  /** Work expected by segment when a placement decided now takes effect. */
+  expected: Float64Array<ArrayBufferLike>
+  #deviation: Float64Array
+  #last: Float64Array
+  #capacity: number
+  #wish: ScaleWish = { instances: 1, q50: 0, q90: 0, q99: 0, risk: 0 }
+
+  constructor(config: DataConfig, service: DataService) {
+    const { segments, routing, dayWindows: day, leadWindows } = config
+    const instances = service.instances.length
+    this.#config = config
+    this.#service = service
+    const limits = { copies: config.copiesPerWindow, cap: replicaCap(config, service) }
+    this.#policy = new ShardPolicy({ segments, instances, routing, limits, day })
+    this.#scale = new ScalePolicy({
+      day,
+      week: DAYS * day,
+      leadSteps: leadWindows,
+      capacity: service.capacity,
+      min: service.minInstances,
+      max: service.maxInstances,
+      announced: () => 0,
+    })
+    this.#flow = new Flow(segments, instances)
+    this.before = this.#policy.layout.clone()
+    this.expected = new Float64Array(segments)
+    this.#deviation = new Float64Array(segments)
+    this.#last = new Float64Array(segments)
+    this.#capacity = service.capacity
+  }
+
+  /** Where segments are to be. */
+  get layout(): Layout {
+    return this.#policy.layout
+  }
+
+  /** Mean work per instance, as expected. */
+  get meanLoad(): number {
+    return this.expected.reduce((a, b) => a + b, 0) / this.#service.instances.length
+  }
+
+  /** Takes over what stands outside. */
+  stand(layout: Layout): void {
+    this.#policy.layout.copyFrom(layout)
+    this.before.copyFrom(layout)
+  }
+
+  /** Takes a window in and plans. Without a forecast of a segment, its last work is expected. */
+  step(
+    feature: ServiceFeature | undefined,
+    forecasts: ReadonlyMap<string, Forecast>,
+    pipelines: ReadonlyMap<string, PipelineFeature>,
+  ): PolicyResult {
+    const { segments } = this.#config
+    this.#last = Float64Array.from(feature?.segment_work ?? new Float64Array(segments))
+    for (let s = 0; s < segments; s++) {
+      const forecast = forecasts.get(segmentId(this.#service.service, s))
+      this.expected[s] = forecast?.q50 ?? this.#last[s]!
+      this.#deviation[s] = forecast === undefined ? Math.sqrt(this.#last[s]!) : deviationOf(forecast)
+    }
+    this.#measure(pipelines)
+    this.#scale.observe(this.#last.reduce((a, b) => a + b, 0))
+    this.#wish = this.#scale.wanted(this.#capacity)
+    this.#recent.push(this.#wish.instances)
+    if (this.#recent.length > this.#config.patienceWindows) this.#recent.shift()
+    this.before.copyFrom(this.#policy.layout)
+    return this.#policy.step({
+      last: this.#last,
+      mean: this.expected.slice(),
+      deviation: this.#deviation.slice(),
+    })
+  }
+
+  /** Capacity of an instance: the mean of what those that are up report, per window. */
+  #measure(pipelines: ReadonlyMap<string, PipelineFeature>): void {
+    const seconds = this.#config.windowMs / 1000
+    const reported = this.#service.instances
+      .map((instance) => pipelines.get(instance))
+      .filter((row) => row !== undefined && row.up_ratio >= 0.5 && row.capacity_min > 0)
+    if (reported.length > 0)
+      this.#capacity = (reported.reduce((sum, row) => sum + row!.capacity_min, 0) / reported.length) * seconds
+  }
+
+  /** Largest expected load over the mean, under a layout. */
+  imbalance(layout: Layout): number {
+    this.#flow.route(this.expected, layout, this.#config.routing)
+    const mean = this.meanLoad
+    return mean > 0 ? this.#flow.loads.reduce((a, b) => Math.max(a, b), 0) / mean : 1
+  }
+
+  /** How many instances to ask for: more at once, fewer only once fewer have been wanted for a while. */
+  scale(now: number): { wish: ScaleWish; instances: number; capacity: number } {
+    const most = this.#recent.reduce((a, b) => Math.max(a, b), 0)
+    const isPatient = this.#recent.length >= this.#config.patienceWindows
+    const instances = this.#wish.instances > now ? this.#wish.instances : isPatient && most < now ? most : now
+    return { wish: this.#wish, instances, capacity: this.#capacity }
+  }
+
+  /** Work beyond what `instances` can do at its 99 % quantile: what not acting would cost. */
+  excess(instances: number, capacity: number): number {
+    return Math.max(0, this.#wish.q99 - instances * capacity)
+  }
+
+  encode(out: ByteWriter): void {
+    this.#policy.encode(out)
+    this.#scale.encode(out)
+    out.varint(this.#recent.length)
+    for (const n of this.#recent) out.varint(n)
+    out.f64(this.#capacity)
+  }
+
+  decode(from: ByteReader): void {
+    this.#policy.decode(from)
+    this.#scale.decode(from)
+    this.#recent.splice(0, Infinity, ...Array.from({ length: from.varint() }, () => from.varint()))
+    this.#capacity = from.f64()
+    this.before.copyFrom(this.#policy.layout)
+  }
+}
