@@ -73,10 +73,10 @@ export function profileAt(profile: Float64Array, seasonMs: number, middleMs: num
   return left + share * (right - left)
 }
 
-/** Names of the features, in order. None has a unit, so that a large series and a small one compare. */
-export const FEATURE_NAMES = ['spread', 'step', 'persistence', 'season', 'trend', 'zeros', 'skew'] as const
-
-/** Scale-free features of a history; NaN-free. `profile`: of its main season. */
+/**
+ * Scale-free features of a history, all finite: spread, size of a step, persistence, share of the season (`profile`: of the main one), trend, share of zeros,
+ * skew. None has a unit, so that a large series and a small one compare.
+ */
 export function seriesFeatures(values: ArrayLike<number>, profile: Profile): Float64Array {
   const logs = logged(values)
   const used = logs ?? Float64Array.from(values)
