@@ -1,7 +1,6 @@
 import type { Command } from 'commander'
 import { parseDuration, parseName } from './args.ts'
 import { dataDirOption, type Finish } from './commands-run.ts'
-import type { ExitCode } from './errors-exit.ts'
 import type { QueryRouterArgs } from './query-router.ts'
 
 /** The command that runs a query router. */
@@ -34,6 +33,6 @@ Examples:
     .action(async (file: string, _: unknown, command: Command) => {
       const { for: forMs = null, ...rest } = command.optsWithGlobals()
       const { runQueryRouter } = await import('./query-router.ts')
-      finish((await runQueryRouter({ ...rest, file, forMs } as QueryRouterArgs)) as ExitCode)
+      finish(await runQueryRouter({ ...rest, file, forMs } as QueryRouterArgs))
     })
 }

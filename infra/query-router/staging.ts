@@ -84,17 +84,23 @@ export function createStaging(
     return run(made.instance, `DROP TABLE IF EXISTS ${nameOf(made)} SYNC`).catch(() => undefined)
   }
 
+  async function empty(made: Made, keep: () => void): Promise<void> {
+    try {
+      await run(made.instance, `TRUNCATE TABLE ${nameOf(made)}`)
+      keep()
+    } catch {
+      await drop(made)
+    }
+  }
+
   function giveBack(key: string, made: Made, takenIn: number): void {
     const kept = idle.get(key) ?? []
     if (made.isLarge || takenIn !== generation || kept.length >= KEPT_PER_TABLE) return void drop(made)
-    run(made.instance, `TRUNCATE TABLE ${nameOf(made)}`).then(
-      () => {
-        if (takenIn !== generation) return void drop(made)
-        kept.push(made)
-        idle.set(key, kept)
-      },
-      () => void drop(made),
-    )
+    void empty(made, () => {
+      if (takenIn !== generation) return void drop(made)
+      kept.push(made)
+      idle.set(key, kept)
+    })
   }
 
   return {

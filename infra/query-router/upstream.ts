@@ -127,12 +127,16 @@ export function createUpstream(base: string): Upstream {
         if (isBytes(body)) socket.write(body)
         socket.uncork()
         if (body === null || isBytes(body)) return
-        void sendChunks(socket, body).then(
-          () => {
-            isSent = true
-          },
-          (error: unknown) => fail(error instanceof Error ? error : new Error(String(error)), true),
-        )
+        void stream(socket, body)
+      }
+
+      async function stream(socket: Connection['socket'], rows: Readable): Promise<void> {
+        try {
+          await sendChunks(socket, rows)
+          isSent = true
+        } catch (error) {
+          fail(error instanceof Error ? error : new Error(String(error)), true)
+        }
       }
 
       start(false)

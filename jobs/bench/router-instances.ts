@@ -29,7 +29,7 @@ const ROWS_PER_KEY = 50
 export async function startBenchInstances(count: number): Promise<BenchInstances> {
   const folder = mkdtempSync(join(tmpdir(), 'router-bench-'))
   const processes: ClickHouseProcess[] = []
-  const relays: { relay: SlowableInstance; close(): void }[] = []
+  const relays: { relay: SlowableInstance; close: () => void }[] = []
   const stop = async (): Promise<void> => {
     for (const { close } of relays) close()
     await Promise.all(processes.map((p) => p.stop()))
@@ -62,7 +62,10 @@ async function fill(url: string): Promise<void> {
 }
 
 /** A TCP relay that hands answers on after a delay, in order. */
-async function startRelay(name: string, port: number): Promise<{ relay: SlowableInstance; close(): void }> {
+async function startRelay(
+  name: string,
+  port: number,
+): Promise<{ relay: SlowableInstance; close: () => void }> {
   let delayMs = 0
   const sockets = new Set<Socket>()
   const server: Server = createServer((client) => {

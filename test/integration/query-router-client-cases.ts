@@ -5,7 +5,7 @@ import { ClickHouseError, type ClickHouseClient, type DataFormat } from '@clickh
 export interface ClientCase {
   readonly name: string
   /** `table` is empty before: columns k String, v UInt64, t DateTime DEFAULT toDateTime(v), l Array(String). */
-  run(client: ClickHouseClient, table: string): Promise<unknown>
+  readonly run: (client: ClickHouseClient, table: string) => Promise<unknown>
 }
 
 const rows = (n: number) =>
@@ -30,7 +30,7 @@ async function failureOf(work: () => Promise<unknown>): Promise<unknown> {
   try {
     await work()
   } catch (error) {
-    if (!(error instanceof ClickHouseError)) return { name: (error as Error).name }
+    if (!(error instanceof ClickHouseError)) return { isAbort: /abort/i.test(String(error)) }
     // Names of staging tables and versions differ, what went wrong does not.
     return { code: error.code, type: error.type }
   }

@@ -244,6 +244,7 @@ test('a client that goes away takes its query with it', async () => {
   await until(async () => (await running()).includes('1'), { what: 'the query under way' })
   gone.destroy()
   await until(async () => (await running()).every((n) => n === '0'), { what: 'the query ended' })
+  expect(await running()).toEqual(['0', '0'])
 })
 
 test('a client that goes away in mid-insert has written nothing', async () => {
@@ -272,9 +273,9 @@ test('an instance that dies: reads go on elsewhere, an answer under way breaks, 
 
   // Large answers from both instances, held up by clients that do not read.
   const answers = await Promise.all(
-    Array.from({ length: 6 }, () => {
+    Array.from({ length: 4 }, () => {
       const answer = Promise.withResolvers<IncomingMessage>()
-      request(url, { method: 'POST' }, answer.resolve).end("SELECT repeat('x', 1000) FROM numbers(60000)")
+      request(url, { method: 'POST' }, answer.resolve).end("SELECT repeat('x', 1000) FROM numbers(20000)")
       return answer.promise
     }),
   )
@@ -294,7 +295,7 @@ test('an instance that dies: reads go on elsewhere, an answer under way breaks, 
     ),
   )
   // Nobody takes a part for the whole.
-  expect(new Set(ends)).toEqual(new Set(['broken', '60060000 bytes']))
+  expect(new Set(ends)).toEqual(new Set(['broken', '20020000 bytes']))
 
   for (let i = 0; i < 20; i++)
     expect((await ask(url, `SELECT v FROM ${table} WHERE k = 'k${i % 10}'`)).text).toBe(`${i % 10}\n`)

@@ -39,7 +39,9 @@ export function createAppliedView(appliers: readonly Applier[], partitions: numb
       const either = AbortSignal.any([signal, end.signal])
       const whole = async (instance: number): Promise<void> => {
         const applier = appliers[instance]
-        const waits = [...needs].map(([segment, next]) => applier?.reached(segment, next, either) ?? Promise.resolve(false))
+        const waits = [...needs].map(
+          ([segment, next]) => applier?.reached(segment, next, either) ?? Promise.resolve(false),
+        )
         if ((await Promise.all(waits)).includes(false)) throw new Error('not reached')
       }
       try {

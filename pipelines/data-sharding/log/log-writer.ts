@@ -5,6 +5,7 @@ import {
   type Clock,
   ForestallError,
   type PartitionReader,
+  type PartitionReaderOptions,
   partitionKey,
   type Producer,
 } from '#core/ports'
@@ -18,7 +19,7 @@ export interface LogPlace {
 
 /** Appends blocks to a write log and learns where they came to lie. */
 export interface LogWriter {
-  /** Opens producer and reader. Throws NOT_FOUND if the topic is missing. */
+  /** Opens producer and reader, and reads what was written lately. Throws NOT_FOUND if the topic is missing. */
   start(): Promise<void>
   /**
    * Appends blocks in order; resolves with their places (in no order) once all in-sync brokers have them and they can be read. Throws
@@ -83,20 +84,35 @@ export function createLogWriter(options: LogWriterOptions): LogWriter {
         const key = partitionKey(topic, partition)
         return Math.max(starts.get(key) ?? 0, (ends.get(key) ?? 0) - LOOK_BACK_RECORDS)
       }
-      reader = broker.readPartitions({
-        partitions: all.map((p) => ({ ...p, from: from(p.partition) })),
-        onBatch(cursor) {
-          while (cursor.next()) {
-            const { buffer, keyStart, keyLength, partition, offset } = cursor
-            const id = keyLength < 0 ? '' : buffer.toString('utf8', keyStart, keyStart + keyLength)
-            note(id, { partition, offset })
-          }
-        },
-        ...(onWarning === undefined ? {} : { onError: onWarning }),
-      })
+      // A repeat that came before this is read would be taken for new: replicas know it, but not those that get its segment later.
+      const lately = read(
+        all.map((p) => ({ ...p, from: from(p.partition) })),
+        'end',
+      )
+      await lately.done
+      reader = read(
+        all.map((p) => ({ ...p, from: lately.position(p) })),
+        'forever',
+      )
+      await lately.close()
     } finally {
       await admin.close()
     }
+  }
+
+  function read(partitions: PartitionReaderOptions['partitions'], until: 'end' | 'forever'): PartitionReader {
+    return broker.readPartitions({
+      partitions,
+      until,
+      onBatch(cursor) {
+        while (cursor.next()) {
+          const { buffer, keyStart, keyLength, partition, offset } = cursor
+          const id = keyLength < 0 ? '' : buffer.toString('utf8', keyStart, keyStart + keyLength)
+          note(id, { partition, offset })
+        }
+      },
+      ...(onWarning === undefined ? {} : { onError: onWarning }),
+    })
   }
 
   async function send(
