@@ -129,14 +129,16 @@ export function createGroupReader(
     const fresh = committed.filter((c) => c.offset < 0)
     const earliest = await listOffsets(cluster, lane, fresh, 'earliest', stale)
     if (stale()) return
-    const starts = await handler.onAssigned(assignmentOf(m, committed))
+    const ours = committed.filter((p) => held.get(keyOf(p)) === m)
+    if (ours.length < committed.length && ours.length === 0) return // lost again meanwhile
+    const starts = await handler.onAssigned(assignmentOf(m, ours))
     if (stale()) return
     const from = ({ topic, partition, offset }: TopicPartition & { offset: number }): ReadFrom => {
       const key = partitionKey(topic, partition)
       const wanted = starts.get(key) ?? (offset >= 0 ? offset : undefined)
       return { topic, partition, offset: wanted ?? earliest.get(key) ?? 0, explicit: wanted !== undefined }
     }
-    fetcher.add(committed.filter((p) => held.get(keyOf(p)) === m).map(from), m.generationId)
+    fetcher.add(ours.filter((p) => held.get(keyOf(p)) === m).map(from), m.generationId)
   }
 
   async function close(): Promise<void> {
