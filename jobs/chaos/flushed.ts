@@ -9,7 +9,7 @@ const FEATURES = [
   ['features.regions', 'features_regions'],
 ] as const
 
-const LOOK_MS = 500
+const LOOK_MS = 1000
 
 interface TopicState {
   /** Partitions whose writer has told that it passed the end of the input. */
@@ -51,31 +51,48 @@ async function rowsIn(warehouse: Warehouse, table: string): Promise<number> {
   return Number(row?.n ?? 0)
 }
 
-async function isFlushed(broker: Broker, warehouse: Warehouse, prefix: string): Promise<string | null> {
+/** What is missing, null if nothing is, and how much is there. */
+interface Progress {
+  readonly missing: string | null
+  readonly rows: number
+}
+
+async function lookAt(broker: Broker, warehouse: Warehouse, prefix: string): Promise<Progress> {
+  const missing: string[] = []
+  let there = 0
   for (const [topic, table] of FEATURES) {
     const { ended, partitions, rows } = await stateOf(broker, `${prefix}${topic}`)
-    if (partitions === 0 || ended < partitions) return `${topic}: ${ended} of ${partitions} partitions ended`
     const found = await rowsIn(warehouse, table)
-    if (found < rows) return `${table}: ${found} of ${rows} rows`
+    there += rows + found
+    if (partitions === 0 || ended < partitions)
+      missing.push(`${topic}: ${ended} of ${partitions} partitions ended`)
+    else if (found < rows) missing.push(`${table}: ${found} of ${rows} rows`)
   }
-  return null
+  return { missing: missing[0] ?? null, rows: there }
 }
 
 /**
  * Waits until every window has been flushed to Kafka and all of them are in the warehouse. Returns null, or in words
- * what is still missing at the deadline.
+ * what is still missing once nothing has come for `stillMs`: on a busy machine there may be minutes to catch up with.
  */
 export async function untilFlushed(
   broker: Broker,
   warehouse: Warehouse,
   prefix: string,
-  limitMs: number,
+  stillMs: number,
 ): Promise<string | null> {
   const pause = createPause(systemTimers)
-  const deadline = performance.now() + limitMs
+  let last: Progress = { missing: 'nothing can be read', rows: -1 }
+  let movedMs = performance.now()
   for (;;) {
-    const missing = await isFlushed(broker, warehouse, prefix).catch((error: unknown) => String(error))
-    if (missing === null || performance.now() > deadline) return missing
+    const now = await lookAt(broker, warehouse, prefix).catch((error: unknown) => ({
+      missing: String(error),
+      rows: last.rows,
+    }))
+    if (now.missing === null) return null
+    if (now.rows !== last.rows) movedMs = performance.now()
+    if (performance.now() - movedMs > stillMs) return now.missing
+    last = now
     await pause.wait(LOOK_MS)
   }
 }

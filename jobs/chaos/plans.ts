@@ -81,7 +81,7 @@ function workerLane(d: Draws, slot: string, kills: number): Fault[] {
   const faults: Fault[] = []
   for (let i = 0; i < kills; i++) {
     const kill = { kind: 'kill worker', slot } as const
-    faults.push(after(d.between(500, 5000), d.between(0, 2500), kill, d.chance(0.7)))
+    faults.push(after(d.between(500, 8000), d.between(0, 2500), kill, d.chance(0.7)))
     if (i % 10 === 4)
       faults.push(after(d.between(1000, 4000), ZOMBIE_MS, { kind: 'stop worker', slot }, true))
   }

@@ -48,8 +48,8 @@ const RECORDS_PER_SECOND = 1000
 /** The load outlasts every outage: records whose fate is unknown would prove nothing. */
 const LOAD_PATIENCE_MS = 300_000
 const START_LIMIT_MS = 240_000
-/** A worker that was silenced may have minutes to catch up with, on a busy machine. */
-const FLUSH_LIMIT_MS = 600_000
+/** Nothing has come for this long: it will not. */
+const FLUSH_STILL_MS = 180_000
 
 /** Runs a plan on a stack of its own, and accounts for every record. */
 export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
@@ -145,7 +145,7 @@ async function runUnderLoad(
     await within(allReady(workers), START_LIMIT_MS, 'a worker does not come back', died)
     const { truth: acknowledged } = await load.stop()
     onEvent('load over')
-    const missing = await untilFlushed(broker, warehouse, prefix, FLUSH_LIMIT_MS)
+    const missing = await untilFlushed(broker, warehouse, prefix, FLUSH_STILL_MS)
     onEvent(missing ?? 'everything is flushed')
     const bootstrapBrokers = stack.kafkaBrokers
     const options = { bootstrapBrokers, broker, codec, warehouse, prefix, windowMs: WINDOW_MS, acknowledged }
