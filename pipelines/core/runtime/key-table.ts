@@ -115,7 +115,9 @@ export class KeyTable {
 
   /** The key of a slot as text. */
   text(slot: number): string {
-    return this.view(slot).toString('utf8')
+    const place = this.#placeOf(slot)
+    const start = place & (CHUNK_BYTES - 1)
+    return (this.#arena[place >>> CHUNK_BITS] as Buffer).toString('utf8', start, start + this.#lengthOf(slot))
   }
 
   /** The key of a slot: a view into the arena. */
