@@ -222,7 +222,7 @@ const LIVE_TOPICS: readonly TopicDefinition[] = [
     null,
     null,
     'The block.',
-    'The write log of sharded tables (`WriteBlock`): segment s lies in partition s mod partitions. Replicas apply it in order.',
+    'The write log of the sharded tables of a service (`WriteBlock`), named `writes.data.<service>`: segment s lies in partition s mod partitions. Replicas apply it in order.',
     { partitions: 4, gib: 16, eventTime: false },
   ),
   compacted(

@@ -61,6 +61,7 @@ export async function startQueryRouter(options: QueryRouterOptions): Promise<Que
   )
   await listen(server, options.port ?? 0, options.host ?? '127.0.0.1')
   probes.start()
+  void staging.sweep()
   const { address, port } = server.address() as AddressInfo
   return {
     url: `http://${address.includes(':') ? `[${address}]` : address}:${port}`,

@@ -23,6 +23,8 @@ export interface Staging {
   take(instance: number, rule: Rule, large: boolean): Promise<StagingTable>
   /** The tables have changed: what is kept does not fit any more. */
   forget(): void
+  /** Drops what routers that have crashed left behind a day ago or earlier; failures do not matter. */
+  sweep(): Promise<void>
   /** Drops every table that was made here. */
   close(): Promise<void>
 }
@@ -127,13 +129,22 @@ export function createStaging(
       for (const kept of idle.values()) for (const made of kept) void drop(made)
       idle.clear()
     },
+    async sweep() {
+      const sql = `SELECT database, name FROM system.tables WHERE startsWith(name, ${literal(PREFIX)}) AND metadata_modification_time < now() - 86400 FORMAT JSONCompactEachRow`
+      const sweepOne = async (upstream: Upstream): Promise<void> => {
+        const answer = await ask(upstream, { sql, headers: credentials, isRepeatable: true })
+        for (const line of answer.status === 200 ? answer.body.toString().split('\n') : []) {
+          if (line === '') continue
+          const [database, name] = JSON.parse(line) as [database: string, name: string]
+          const drop = `DROP TABLE IF EXISTS ${quoted(database)}.${quoted(name)}`
+          await ask(upstream, { sql: drop, headers: credentials })
+        }
+      }
+      await Promise.allSettled(upstreams.map(sweepOne))
+    },
     async close() {
       generation++
       await Promise.all([...all].map(drop))
     },
   }
 }
-
-/** Statement that finds staging tables that a crashed router has left, as `DROP` statements. */
-export const leftoversSql = (database: string): string =>
-  `SELECT name FROM system.tables WHERE database = ${literal(database)} AND startsWith(name, ${literal(PREFIX)}) AND metadata_modification_time < now() - 86400 FORMAT TSV`

@@ -1,10 +1,12 @@
 /** Kinds of tokens of SQL. */
 export const WORD = 1
+/** A number as written. */
 export const NUMBER = 2
 /** '...' or a heredoc. */
 export const STRING = 3
 /** `...` or "...". */
 export const QUOTED = 4
+/** Anything else: one character. */
 export const SYMBOL = 5
 
 /** The tokens of a statement: comments and blanks left out, positions in the text. */
