@@ -59,17 +59,14 @@ export function forecastSplits(splits: readonly Split[], options: RunOptions): F
     .map((split) => ({ split, scale: seasonalScale(split.train, season) }))
     .filter(({ scale }) => scale > 0)
   const started = cpuSeconds()
-  const helps =
-    options.net !== undefined &&
-    netHelps(
-      usable.map(({ split }) => split),
-      options,
-      options.net,
-    )
+  const net = joiningNet(
+    usable.map(({ split }) => split),
+    options,
+  )
   const told = usable.map(({ split }, i) => {
     const alone = forecastSplit(split, options, options.model ?? '')
     options.progress?.(i + 1, usable.length)
-    return helps ? withNet(alone, split, options, options.net as string) : alone
+    return net === '' ? alone : withNet(alone, split, options, net)
   })
   const seconds = cpuSeconds() - started
   const champions: Record<string, number> = {}
@@ -93,9 +90,10 @@ interface Told {
 const MOST_JUDGES = 150
 const MEDIAN = 2
 
-/** True if panels with the network beat panels without it on the last stretch of the training parts, which it has not seen. */
-function netHelps(splits: readonly Split[], options: RunOptions, net: string): boolean {
-  const { horizon } = options
+/** The network, if panels with it beat panels without it on the last stretch of the training parts, which it has not seen; '' otherwise. */
+function joiningNet(splits: readonly Split[], options: RunOptions): string {
+  const { horizon, net = '' } = options
+  if (net === '') return net
   const judges = splits.filter((_, i) => i % Math.ceil(splits.length / MOST_JUDGES) === 0)
   let gain = 0
   for (const { key, train, lastMs } of judges) {
@@ -118,7 +116,7 @@ function netHelps(splits: readonly Split[], options: RunOptions, net: string): b
     const change = errorOf(alone) - errorOf(joined)
     if (Number.isFinite(change)) gain += change
   }
-  return gain > 0
+  return gain > 0 ? net : ''
 }
 
 /**

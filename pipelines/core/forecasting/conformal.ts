@@ -10,8 +10,8 @@ const MEMORY = 200
 const MEDIAN_SHARE = 0.25
 /** Forecasts from neighbouring origins err together: this many count as one, */
 const ORIGINS_PER_FACT = 3
-/** and a stretch as long as the forecast reaches ahead counts as this many. */
-const FACTS_PER_STRETCH = 1
+/** and no more than half the square of how many times a reach fits into the backtest: a long reach sees few independent stretches. */
+const FACTS_OF_SQUARE = 0.5
 const LOW = 0
 const HIGH = 4
 
@@ -76,7 +76,7 @@ export class Conformal {
     for (let h = 1; h <= this.horizon; h++) {
       const n = this.#pool(errors, origins, h, unit, pool)
       if (n > 0) {
-        const facts = Math.min(origins / ORIGINS_PER_FACT, (FACTS_PER_STRETCH * origins * stride) / h)
+        const facts = Math.min(origins / ORIGINS_PER_FACT, FACTS_OF_SQUARE * ((origins * stride) / h) ** 2)
         this.#setFrom(pool.subarray(0, n).sort(), h, Math.max(1, facts), prior, keep)
         known = h
       } else if (known > 0) this.#grow(known, h)
