@@ -26,6 +26,9 @@ export interface KafkajsAdmin {
 /** A reader that stands still this long does so for good: its last stable offset does not move. */
 const STILL_MS = 60_000
 
+/** Nobody waits for its partitions. */
+const SESSION_MS = 300_000
+
 interface Ends {
   readonly low: number
   readonly high: number
@@ -98,6 +101,7 @@ async function readTopic(
     groupId: `forestall.audit.${randomUUID()}`,
     readUncommitted: false,
     maxWaitTimeInMs: 100,
+    sessionTimeout: SESSION_MS,
   })
   const watch = setInterval(() => {
     if (performance.now() - movedMs < STILL_MS) return
@@ -105,6 +109,8 @@ async function readTopic(
     over.reject(new ForestallError('OFFSET_OUT_OF_RANGE', `kafkajs stands still: ${where}`))
   }, 1000)
   let movedMs = performance.now()
+  /** Next offset to hand out: a member that was slow joins again, and reads from the beginning. */
+  const positions = new Map<number, number>()
   listen(consumer, (partition, next) => {
     movedMs = performance.now()
     if (next >= (left.get(partition)?.high ?? Infinity)) left.delete(partition)
@@ -119,8 +125,14 @@ async function readTopic(
     await consumer.run({
       autoCommit: false,
       eachBatch: async ({ batch }) => {
+        const { partition } = batch
+        const from = positions.get(partition) ?? 0
+        const fresh = batch.messages.filter(({ offset }) => Number(offset) >= from)
+        const last = fresh.at(-1)
+        if (last === undefined) return
+        positions.set(partition, Number(last.offset) + 1)
         try {
-          await options.onBatch(cursorOver(topic, batch.partition, batch.messages))
+          await options.onBatch(cursorOver(topic, partition, fresh))
         } catch (error) {
           over.reject(error)
         }

@@ -44,7 +44,7 @@ export interface ChaosResult extends Verdict {
 }
 
 const WINDOW_MS = 1000
-const RECORDS_PER_SECOND = 1000
+const RECORDS_PER_SECOND = 500
 /** The load outlasts every outage: records whose fate is unknown would prove nothing. */
 const LOAD_PATIENCE_MS = 300_000
 const START_LIMIT_MS = 240_000

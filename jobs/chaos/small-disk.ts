@@ -39,12 +39,17 @@ export function mountSmallDisk(folder: string): SmallDisk {
     return nothing(`mount failed: ${(error as Error).message.trim().split('\n').at(-1)}`)
   }
   const filler = join(folder, 'filler')
+  // Lazily: whoever still has a file open keeps it until the process ends.
+  const unmount = (): void => run('umount', '-l', folder)
+  process.once('exit', unmount)
   return {
     missing: '',
     fill: () => writeUntilFull(filler),
     clear: () => rmSync(filler, { force: true }),
-    // Lazily: whoever still has a file open keeps it until the process ends.
-    remove: () => run('umount', '-l', folder),
+    remove() {
+      process.off('exit', unmount)
+      unmount()
+    },
   }
 }
 

@@ -87,6 +87,9 @@ export function startWorkerProcess(options: WorkerProcessOptions): WorkerProcess
 
   const isOver = () => child.exitCode !== null || child.signalCode !== null
 
+  /** Whoever ends this process at once must not leave workers behind. */
+  const killNow = (): void => void child.kill('SIGKILL')
+  process.once('exit', killNow)
   launch()
   return {
     slot,
@@ -117,6 +120,7 @@ export function startWorkerProcess(options: WorkerProcessOptions): WorkerProcess
     async stop() {
       if (stopped) return
       stopped = true
+      process.off('exit', killNow)
       if (!isOver()) {
         const gone = once(child, 'exit')
         child.kill('SIGCONT')
