@@ -143,7 +143,9 @@ class ServiceProcessor implements RoundProcessor {
   #publishTotal(service: DataService, total: TotalForecaster, issuedMs: number, out: RoundOutput): void {
     const { leadWindows, windowMs, scope } = this.#config
     const ahead = leadWindows + 1
-    const { quantile, mean } = total.forecast()
+    const forecast = total.forecast()
+    const { mean } = forecast
+    const quantile = (p: number) => forecast.quantile(p)
     const [q10, q50, q90] = [quantile(0.1), quantile(0.5), quantile(0.9)]
     out.emit('forecasts', service.service, {
       ...this.#head(service.service, issuedMs, ahead),

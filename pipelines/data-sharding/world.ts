@@ -2,7 +2,7 @@ import type { Forecast, PipelineFeature, ServiceFeature } from '#schemas'
 import type { ByteReader, ByteWriter } from '#core/math'
 import { type DataConfig, type DataService, replicaCap, segmentId } from './config.ts'
 import { deviationOf } from './forecasts.ts'
-import { Flow, Layout } from './placement/index.ts'
+import { Flow, type Layout } from './placement/index.ts'
 import { type PolicyResult, ShardPolicy } from './policy.ts'
 import { ScalePolicy, type ScaleWish } from './scale-policy.ts'
 
@@ -19,7 +19,7 @@ export class ServiceWorld {
   /** Where segments lay before the last step. */
   readonly before: Layout
   /** Work expected by segment when a placement decided now takes effect. */
-  expected: Float64Array<ArrayBufferLike>
+  expected: Float64Array
   #deviation: Float64Array
   #last: Float64Array
   #capacity: number

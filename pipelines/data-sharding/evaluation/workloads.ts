@@ -6,14 +6,12 @@ import type { Trace } from './trace.ts'
 const KEYS = 2048
 const SEGMENTS = 256
 const DAY = 96
-const STEPS = 21 * DAY
+const STEPS = 14 * DAY
 const QUERIES = 1200
 
 /** Relative weight of each rank of popularity, and of a key at a step beside it. */
 interface Workload {
   readonly alpha: number
-  /** Which key has rank r at step t. */
-  owner(rank: number, t: number): number
   /** Queries of the step, relative to the mean. */
   level(t: number): number
   /** A factor of the key at the step. */
@@ -22,7 +20,11 @@ interface Workload {
 
 const scattered = (rank: number, salt: string) => h32(`${salt}${rank}`) % KEYS
 const daily = (t: number) => 1 + 0.4 * triangle(t / DAY)
-const plain = { owner: (r: number) => scattered(r, 'o'), level: daily, factor: () => 1 }
+const plain = { level: daily, factor: () => 1 }
+/** Which key has which rank of popularity. */
+const OWNERS = Int32Array.from({ length: KEYS }, (_, r) => scattered(r, 'o'))
+/** The key that is suddenly hot, three hours each. */
+const SUDDEN = Int32Array.from({ length: Math.ceil(STEPS / 12) }, (_, k) => scattered(k, 'hot'))
 
 /** Loads of other kinds than those that settings were chosen on. */
 const WORKLOADS: Readonly<Record<string, Workload>> = {
@@ -39,7 +41,7 @@ const WORKLOADS: Readonly<Record<string, Workload>> = {
   sudden: {
     ...plain,
     alpha: 0.9,
-    factor: (key, t) => (key === scattered(Math.floor(t / 12), 'hot') ? 2500 : 1),
+    factor: (key, t) => (key === SUDDEN[Math.floor(t / 12)] ? 2500 : 1),
   },
   // Two halves of the keys are hot in turn by day and night, and the turn flips every five days.
   flip: {
@@ -47,7 +49,7 @@ const WORKLOADS: Readonly<Record<string, Workload>> = {
     alpha: 1,
     factor: (key, t) => ((Math.floor((2 * t) / DAY) + Math.floor(t / (5 * DAY)) + key) % 2 === 0 ? 5 : 1),
   },
-  // Grows to three times in three weeks, and the popular keys gain most.
+  // Grows to four times in two weeks, and the popular keys gain most.
   ramp: {
     ...plain,
     alpha: 1.1,
@@ -99,14 +101,15 @@ export function workloadTrace(name: string, seed: number): Trace {
   const random = mulberry32(seed)
   const segment = Int32Array.from({ length: KEYS }, (_, k) => segmentOf(`q${k}`, SEGMENTS))
   const keys = new Int32Array(KEYS)
+  const weights = Float64Array.from({ length: KEYS }, (_, r) => (r + 1) ** -kind.alpha)
   const cdf = new Float64Array(KEYS)
   const work = new Float64Array(STEPS * SEGMENTS)
   for (let t = 0; t < STEPS; t++) {
     let sum = 0
     for (let r = 0; r < KEYS; r++) {
-      const key = kind.owner(r, t)
+      const key = OWNERS[r]!
       keys[r] = segment[key]!
-      sum += (r + 1) ** -kind.alpha * kind.factor(key, t)
+      sum += weights[r]! * kind.factor(key, t)
       cdf[r] = sum
     }
     const row = work.subarray(t * SEGMENTS, (t + 1) * SEGMENTS)
@@ -119,8 +122,8 @@ export function workloadTrace(name: string, seed: number): Trace {
     steps: STEPS,
     work,
     calendar: null,
-    start: 5 * DAY,
-    t0: 10 * DAY,
+    start: 3 * DAY,
+    t0: 6 * DAY,
     day: DAY,
     week: 7 * DAY,
     leadSteps: 2,
