@@ -143,8 +143,8 @@ function reporter(): (progress: RefitProgress) => void {
   return (progress) => {
     if (performance.now() - lastMs < REPORT_EVERY_MS) return
     lastMs = performance.now()
-    const { total, fresh, done, empty, failed, seconds } = progress
-    const left = total - fresh - done - empty - failed
+    const { total, fresh, done, empty, young, failed, seconds } = progress
+    const left = total - fresh - done - empty - young - failed
     const rate = done / Math.max(seconds, 1e-3)
     process.stderr.write(
       `${done} of ${total - fresh} series, ${rate.toFixed(1)} per second, ${Math.ceil(left / Math.max(rate, 1e-3))} s left\n`,
@@ -152,9 +152,19 @@ function reporter(): (progress: RefitProgress) => void {
   }
 }
 
-function inWords({ total, fresh, done, changed, borrowed, empty, failed, seconds }: RefitProgress): string {
+function inWords({
+  total,
+  fresh,
+  done,
+  changed,
+  borrowed,
+  empty,
+  young,
+  failed,
+  seconds,
+}: RefitProgress): string {
   return (
     `${done} of ${total} series refitted in ${seconds.toFixed(1)} s: ${changed} champions changed, ` +
-    `${borrowed} start from similar series; ${fresh} fresh, ${empty} without history, ${failed} failed`
+    `${borrowed} start from similar series; ${fresh} fresh, ${young} too young, ${empty} without history, ${failed} failed`
   )
 }

@@ -30,12 +30,13 @@ export interface RecordInput {
 /** Key of the record of a series. */
 export const keyOf = ({ scope, entity, metric }: SeriesToTrain): string => modelKey(scope, entity, metric)
 
-/** The record of a champion. */
-export function modelRecord(input: RecordInput): Model {
+/** The record of a champion; undefined for a series that is too young for one and has nobody to start from: its own fits choose best. */
+export function modelRecord(input: RecordInput): Model | undefined {
   const { series, seasons, selection, standing, lastMs, steps, nowMs } = input
   const { evidence } = selection
   const { scores } = evidence
   const start = startOf(input)
+  if (start === undefined && selection.points < OWN_FROM) return undefined
   return {
     scope: series.scope,
     entity: series.entity,

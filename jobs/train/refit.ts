@@ -52,8 +52,9 @@ export interface RefitProgress {
   /** Of those done: champions that changed, series that start from similar ones. */
   readonly changed: number
   readonly borrowed: number
-  /** Series without a history yet. */
+  /** Series without a history yet, and those too young for a champion with nobody to start from. */
   readonly empty: number
+  readonly young: number
   readonly failed: number
   readonly seconds: number
 }
@@ -80,6 +81,7 @@ export async function refit(deps: RefitDeps, options: RefitOptions): Promise<Ref
     changed: 0,
     borrowed: 0,
     empty: 0,
+    young: 0,
     failed: 0,
     seconds: 0,
   }
@@ -99,7 +101,7 @@ export async function refit(deps: RefitDeps, options: RefitOptions): Promise<Ref
     while (at < due.length && !isStopped) {
       const batch = due.slice(at, (at += SERIES_PER_BATCH))
       const counts = await refitBatch(deps, options, pool, producer, batch, sinceMs)
-      for (const name of ['done', 'changed', 'borrowed', 'empty', 'failed'] as const)
+      for (const name of ['done', 'changed', 'borrowed', 'empty', 'young', 'failed'] as const)
         progress[name] += counts[name]
       progress.seconds = (performance.now() - startedMs) / 1000
       if (options.onProgress?.({ ...progress }) === false) isStopped = true
@@ -127,6 +129,9 @@ function isDue(
 ): boolean {
   const standing = tables.model(keyOf(series))
   if (which === 'all' || standing === undefined) return true
+  // What was chosen on a short history is looked at again when that has doubled.
+  const heldMs = standing.points * series.stepMs
+  if (which === 'due' && heldMs < everyMs && standing.version + heldMs <= nowMs) return true
   // A version is the time of its fit, or a little more.
   if (which === 'stale') return standing.version < nowMs - everyMs / 2
   const offsetMs = (murmur3Text(keyOf(series)) / 2 ** 32) * everyMs
@@ -139,6 +144,7 @@ interface BatchCounts {
   changed: number
   borrowed: number
   empty: number
+  young: number
   failed: number
 }
 
@@ -160,6 +166,7 @@ async function refitBatch(
     changed: 0,
     borrowed: 0,
     empty: batch.length - histories.length,
+    young: 0,
     failed: 0,
   }
   const topic = topicName('models', prefix)
@@ -181,6 +188,10 @@ async function refitBatch(
       steps: steps[i] as number,
       nowMs,
     })
+    if (record === undefined) {
+      counts.young++
+      return
+    }
     producer.add(topic, 0, nowMs, Buffer.from(keyOf(series)), codec.encode('models', 'Model', record))
     counts.done++
     if (standing !== undefined && standing.model !== record.model) counts.changed++

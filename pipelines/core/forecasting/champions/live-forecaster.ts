@@ -108,7 +108,7 @@ export class LiveForecaster {
     for (let i = Math.min(gaps, this.#options.historyPoints); i > 0; i--) this.#naive.observe(Number.NaN)
     this.#naive.observe(taken)
     this.#index = index
-    this.#giveBack(events)
+    this.#outgrow(events)
     this.#toldOf = undefined
     if (this.#forecastInto(this.#quantiles, events)) {
       this.#coverage.issue(index, this.#quantiles, this.#options.horizon, this.#least)
@@ -209,9 +209,10 @@ export class LiveForecaster {
     })
   }
 
-  /** A borrowed season ends when the series knows its own. */
-  #giveBack(events: readonly KnownEvent[]): void {
-    const { similarTo, profile } = this.#model
+  /** A borrowed season ends when the series knows its own; a champion chosen on half of what is known now binds no longer. */
+  #outgrow(events: readonly KnownEvent[]): void {
+    const { similarTo, profile, version, points } = this.#model
+    if (similarTo === '' && version > 0 && this.points >= 2 * points) this.#base.adopt('')
     if (similarTo === '' || this.points < OWN_SEASONS * (this.#options.seasons[0] ?? 1)) return
     if (profile.length > 0) this.#replace({ ...this.#model, profile: new Float64Array(0) }, events)
     this.#model = { ...this.#model, similarTo: '' }
@@ -223,6 +224,7 @@ const ownModel = (entity: string, stepMs: number): SeriesModel => ({
   model: '',
   version: 0,
   trainedThroughMs: 0,
+  points: 0,
   effects: noEffects(entity, stepMs, 'log'),
   profile: new Float64Array(0),
   profileMs: 0,

@@ -9,6 +9,8 @@ export interface SeriesModel {
   readonly version: number
   /** It rests on nothing later, ms: before, it must not be used (replays). */
   readonly trainedThroughMs: number
+  /** Finite values it was chosen on: once a live history has twice as many, each fit chooses again until a new champion comes. */
+  readonly points: number
   readonly effects: EventEffects
   /** Mean course over a season as log ratios to the level; empty: none. */
   readonly profile: Float64Array
@@ -32,6 +34,7 @@ export function seriesModel(record: Model): SeriesModel {
     model: record.model,
     version: record.version,
     trainedThroughMs: record.trained_through_ms,
+    points: record.points,
     effects: {
       ...noEffects(record.entity, record.step_ms, record.effect_scale === 'linear' ? 'linear' : 'log'),
       effects: record.effects.map(learntEffect),

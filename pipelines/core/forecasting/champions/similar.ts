@@ -39,6 +39,7 @@ export function startFrom(
   return {
     model: first.model.model,
     version: 0,
+    points: first.model.points,
     trainedThroughMs: Math.max(...chosen.map((donor) => donor.model.trainedThroughMs)),
     effects: {
       ...noEffects(entity, stepMs, first.model.effects.scale),

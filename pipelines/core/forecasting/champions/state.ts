@@ -13,7 +13,7 @@ const readColumn = (reader: ByteReader): Float64Array =>
 /** Writes what a live forecaster follows; features stay in the record. */
 export function encodeModel(writer: ByteWriter, { effects, ...model }: SeriesModel): void {
   for (const text of [model.model, model.similarTo]) writer.text(text)
-  for (const value of [model.version, model.trainedThroughMs, model.profileMs, model.spread])
+  for (const value of [model.version, model.trainedThroughMs, model.points, model.profileMs, model.spread])
     writer.f64(value)
   writeColumn(writer, model.profile)
   writer.u8(effects.scale === 'log' ? 1 : 0)
@@ -34,6 +34,7 @@ export function decodeModel(reader: ByteReader, entity: string, stepMs: number):
   const similarTo = reader.text()
   const version = reader.f64()
   const trainedThroughMs = reader.f64()
+  const points = reader.f64()
   const profileMs = reader.f64()
   const spread = reader.f64()
   const profile = readColumn(reader)
@@ -44,6 +45,7 @@ export function decodeModel(reader: ByteReader, entity: string, stepMs: number):
     similarTo,
     version,
     trainedThroughMs,
+    points,
     profileMs,
     spread,
     profile,

@@ -23,6 +23,7 @@ const champion = (over: Partial<SeriesModel> = {}): SeriesModel => ({
   model: 'seasonal-naive-24',
   version: 5,
   trainedThroughMs: 0,
+  points: 200,
   effects: noEffects('web', STEP, 'log'),
   profile: new Float64Array(0),
   profileMs: 24 * STEP,
@@ -80,6 +81,15 @@ describe('adopting a champion', () => {
     expect(forecaster.adopt(champion({ version: 5, model: 'naive' }), [])).toBe(false)
     expect(forecaster.adopt(champion({ version: 4, model: 'naive' }), [])).toBe(false)
     expect(forecaster.modelName).toBe('seasonal-naive-24')
+  })
+
+  test('a champion chosen on a short history binds no longer once that has doubled', () => {
+    const forecaster = fed(100)
+    forecaster.adopt(champion({ model: 'mean', points: 60 }), [])
+    for (let t = 101; t <= 119; t++) forecaster.observe(START + t * STEP, wave(t), [])
+    expect(forecaster.modelName).toBe('mean')
+    for (let t = 120; t <= 180; t++) forecaster.observe(START + t * STEP, wave(t), [])
+    expect(forecaster.modelName).not.toBe('mean')
   })
 
   test('its effects of events clean the history that is held and foresee the next event', () => {
