@@ -32,6 +32,21 @@ export interface UpArgs extends CommonArgs {
   readonly streams: number
   /** First part of the name of a replay; default `demo` or `replay`. */
   readonly replayId?: string
+  /** What runs beside traffic-routing: data-sharding, unless it is left out. Default: all. */
+  readonly subsystems?: readonly UpSubsystem[]
+}
+
+/** Subsystems that `up` runs. */
+export type UpSubsystem = 'traffic' | 'data'
+
+const UP_SUBSYSTEMS: readonly UpSubsystem[] = ['traffic', 'data']
+
+/** A list such as `traffic,data`. Throws commander's InvalidArgumentError. */
+export function parseSubsystems(text: string): UpSubsystem[] {
+  const names = text.split(',').map((name) => name.trim())
+  const found = UP_SUBSYSTEMS.filter((name) => names.includes(name))
+  if (found.length === names.length && found.includes('traffic')) return found
+  throw new InvalidArgumentError('Write traffic or traffic,data.')
 }
 
 /** Part of a subsystem that one process runs. */

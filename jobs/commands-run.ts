@@ -5,6 +5,7 @@ import {
   parseDuration,
   parseName,
   parseSpeed,
+  parseSubsystems,
   type ReplayArgs,
   type StreamArgs,
   type UpArgs,
@@ -57,6 +58,11 @@ function addUp(program: Command, finish: Finish): void {
     )
     .option('--streams <n>', 'streams of the generator', STREAMS, 12)
     .option('--no-web', 'without the dashboard')
+    .option(
+      '--subsystems <list>',
+      'traffic,data (default) or traffic: data adds five ClickHouse instances behind a query router',
+      parseSubsystems,
+    )
     .addHelpText(
       'after',
       `

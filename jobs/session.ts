@@ -1,28 +1,24 @@
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
   type Broker,
   type Clock,
   ForestallError,
+  isError,
   type ManualClock,
   manualClock,
   systemClock,
 } from '#core/ports'
-import { END_OF_INPUT_MS, markHeaders } from '#core/runtime'
+import { END_OF_INPUT_MS, markHeaders, type Worker } from '#core/runtime'
 import { externalParts, type PartDeath, startStack, type Stack, type StackProgress } from '#infra/local'
-import {
-  createNetwork,
-  type Network,
-  parseAbileneNetwork,
-  trafficConfig,
-  type TrafficConfig,
-} from '#traffic-routing'
+import type { TrafficConfig } from '#traffic-routing'
 import type { UpArgs } from './args.ts'
+import { type DataDemo, openDataDemo } from './demo/data-demo.ts'
 import { type DataPlane, startDataPlane } from './demo/data-plane.ts'
 import { type RunningProcessors, startProcessors } from './demo/processors.ts'
 import { replayFolder } from './demo/replay-source.ts'
 import { runLoad } from './demo/run-load.ts'
 import { type DemoNetwork, demoNetwork } from './demo/scenario.ts'
+import { datasetNetwork, demoConfig, replayConfig } from './session-config.ts'
 import { createTruth, type Truth } from './demo/accounting.ts'
 import { openTraffic, type TrafficPipelines } from './traffic.ts'
 
@@ -33,6 +29,8 @@ export interface Session {
   readonly dataPlane: DataPlane
   /** A processor per region; null for a recording, which names no regions. */
   readonly processors: RunningProcessors | null
+  /** Data-sharding beside it; null if it is left out or cannot run here. */
+  readonly data: DataDemo | null
   readonly config: TrafficConfig
   /** Prefix of the topics of this run. */
   readonly prefix: string
@@ -53,72 +51,11 @@ export interface SessionEvents {
   readonly onFatal: (error: Error) => void
 }
 
-const DEMO_WINDOWS_PER_DAY = 60
-const REPLAY_WINDOWS_PER_DAY = 288
 const DRAIN_LOOK_MS = 50
 const DRAIN_LIMIT_MS = 180_000
 const RECORDS_PER_SECOND = 2000
-
-/** Settings of a live demo: short windows and a day of a minute, so that seasons show. */
-function demoConfig(args: UpArgs, demo: DemoNetwork, replayId: string): TrafficConfig {
-  const { windowMs } = args
-  return trafficConfig({
-    network: createNetwork(demo.links, demo.pairs),
-    windowMs,
-    // Flows come up to 100 ms late.
-    graceMs: Math.min(150, windowMs),
-    seasons: [DEMO_WINDOWS_PER_DAY],
-    publishSteps: [1, 6, 12],
-    routeLifeMs: Math.max(30_000, 10 * windowMs),
-    learnEvery: DEMO_WINDOWS_PER_DAY,
-    idleMs: Math.max(2000, 2 * windowMs),
-    criticalStreams: demo.streams.filter((s) => s.critical).map((s) => s.name),
-    shards: { cap: 0.02, maxShards: 64, mergeBelow: 0.35 },
-    // Half as many changes as with the defaults, and as few overloaded windows.
-    churnPrice: 20,
-    minGain: 0.02,
-    maxShards: 512,
-    replayId,
-    seed: args.seed,
-  })
-}
-
-/** Settings for a recorded week in intervals of 5 minutes: decisions are dated by the recording. */
-function replayConfig(network: Network, args: UpArgs, replayId: string): TrafficConfig {
-  return trafficConfig({
-    network,
-    windowMs: args.windowMs,
-    graceMs: 0,
-    seasons: [REPLAY_WINDOWS_PER_DAY],
-    publishSteps: [1, 12],
-    draws: 12,
-    routeLifeMs: 48 * args.windowMs,
-    learnEvery: REPLAY_WINDOWS_PER_DAY,
-    idleMs: 3_600_000,
-    changesPerWindow: network.pairs,
-    maxShards: 1024,
-    shards: { cap: 0.004, maxShards: 64 },
-    solverDeadlineMs: 1000,
-    time: 'event',
-    replayId,
-    seed: args.seed,
-  })
-}
-
-/** The network of a dataset folder of the Abilene form, in bytes per second. */
-async function datasetNetwork(folder: string): Promise<Network> {
-  const read = (name: string) => readFile(join(folder, name), 'utf8')
-  const network = parseAbileneNetwork(await read('nodes.csv'), await read('links.csv'))
-  const bytesPerMbit = 1e6 / 8
-  // Streams are named as the tabular adapter names them.
-  const named = (name: string) => name.replace('->', '>')
-  return {
-    ...network,
-    pairNames: network.pairNames.map(named),
-    pathIds: network.pathIds.map(named),
-    capacity: network.capacity.map((mbits) => mbits * bytesPerMbit),
-  }
-}
+/** Placements change no faster than this. */
+const DATA_WINDOW_MS = 2000
 
 const partDied = ({ part, how, logFile }: PartDeath): ForestallError =>
   new ForestallError(
@@ -184,12 +121,43 @@ export async function startSession(args: UpArgs, events: SessionEvents): Promise
           onWarning: events.onWarning,
         })
       : null
+    const data = await startData(args, demo !== null, stack, replayId, events)
     const source = await startSource(args, demo, config, pipelines, dataPlane, prefix, events)
+    data?.begin()
     events.onPhase('running')
-    return session(stack, pipelines, dataPlane, processors, config, prefix, source)
+    return session({ stack, pipelines, dataPlane, processors, data, config, prefix }, source)
   } catch (error) {
     await stack.stop()
     throw error
+  }
+}
+
+/** Data-sharding for a live demo. A machine that cannot carry it runs without, and says why. */
+async function startData(
+  args: UpArgs,
+  isLive: boolean,
+  stack: Stack,
+  replayId: string,
+  events: SessionEvents,
+): Promise<DataDemo | null> {
+  if (!isLive || args.subsystems?.includes('data') === false) return null
+  events.onPhase('starting the ClickHouse instances of data-sharding')
+  try {
+    return await openDataDemo({
+      connections: stack.connections,
+      prefix: `${replayId}.`,
+      replayId,
+      folder: join(args.dataDir, 'data-sharding'),
+      windowMs: Math.max(args.windowMs, DATA_WINDOW_MS),
+      seed: args.seed,
+      clock: systemClock,
+      onWarning: events.onWarning,
+      onFatal: events.onFatal,
+    })
+  } catch (error) {
+    if (!isError(error, 'SERVICE_MISSING')) throw error
+    events.onWarning(new Error(`data-sharding is left out: ${error.message}`))
+    return null
   }
 }
 
@@ -278,38 +246,28 @@ async function endTopic(broker: Broker, topic: string): Promise<void> {
   await producer.close()
 }
 
-function session(
-  stack: Stack,
-  pipelines: TrafficPipelines,
-  dataPlane: DataPlane,
-  processors: RunningProcessors | null,
-  config: TrafficConfig,
-  prefix: string,
-  source: Source,
-): Session {
+function session(parts: Omit<Session, 'truth' | 'ended' | 'drain' | 'stop'>, source: Source): Session {
+  const { stack, pipelines, dataPlane, processors, data } = parts
   let stopped = false
   return {
-    stack,
-    pipelines,
-    dataPlane,
-    processors,
-    config,
-    prefix,
+    ...parts,
     truth: () => source.truth,
     ended: source.ended,
     async drain() {
       await source.stop()
-      await untilFlushed(pipelines)
+      await untilFlushed(pipelines.workers)
       await dataPlane.settled()
       if (processors && !(await processors.drained(DRAIN_LIMIT_MS))) {
         throw new ForestallError('STACK_FAILED', 'the regional processors have not taken in the whole input')
       }
+      await data?.drain(untilFlushed)
       await within(DRAIN_LIMIT_MS, pipelines.sink.drained(), 'the warehouse has not taken in every topic')
     },
     async stop() {
       if (stopped) return
       stopped = true
       await source.stop({ endMarks: false })
+      await data?.stop()
       await processors?.stop()
       await dataPlane.stop()
       await pipelines.stop()
@@ -336,11 +294,11 @@ async function within<T>(limitMs: number, work: Promise<T>, otherwise: string): 
 }
 
 /** Waits until every task has passed the end marks of the input. */
-async function untilFlushed(pipelines: TrafficPipelines): Promise<void> {
+async function untilFlushed(workers: Iterable<readonly [string, Worker]>): Promise<void> {
   const deadline = performance.now() + DRAIN_LIMIT_MS
   // A worker that has just been restarted holds no tasks: it is behind, too.
   const behind = () =>
-    [...pipelines.workers].flatMap(([name, worker]) => {
+    [...workers].flatMap(([name, worker]) => {
       const tasks = worker.tasks()
       return tasks.length === 0
         ? [{ id: name, watermarkMs: 0 }]

@@ -1,6 +1,7 @@
 import type { Warehouse } from '#core/ports'
 import { audit } from './demo/accounting.ts'
 import { auditProcessed } from './demo/audit-processed.ts'
+import type { DataSummary } from './demo/data-status.ts'
 import type { Session } from './session.ts'
 
 /** What a headless run prints as its last line (keys of the evaluation protocol). */
@@ -16,13 +17,15 @@ export interface RunSummary {
   readonly skipped: Readonly<Record<string, number>>
   readonly lost: number
   readonly duplicated: number
-  /** From the start of the window to the acknowledgement that its decision is applied. */
+  /** Of routes and shards, from the start of the window to the acknowledgement that its decision is applied. */
   readonly latencyMs: { readonly p50: number | null; readonly p99: number | null }
   readonly elapsedS: number
   /** Decisions applied, by topic: shards and routes. */
   readonly applied: Readonly<Record<string, number>>
   /** Flows by the region whose processor took them, each by exactly one; absent for a recording. */
   readonly processedByRegion?: Readonly<Record<string, number>>
+  /** Data-sharding; absent where it did not run. */
+  readonly data?: DataSummary
   /** False if anything was lost, duplicated or counted wrongly. */
   readonly sound: boolean
   readonly details: readonly string[]
@@ -48,7 +51,8 @@ const COUNTS = `SELECT
 const LATENCY = `SELECT quantileExactOrNull(0.5)(latency_ms) AS p50, quantileExactOrNull(0.99)(latency_ms) AS p99 FROM (
   SELECT toUnixTimestamp64Milli(min(a.at_ms)) - toUnixTimestamp64Milli(any(d.kafka_timestamp_ms)) + {windowMs:Int64} AS latency_ms
   FROM acks_decisions AS a FINAL INNER JOIN decisions AS d FINAL ON a.decision_id = d.decision_id
-  WHERE a.state = 'applied' AND NOT startsWith(a.follower, 'processor/') GROUP BY a.decision_id, a.follower)`
+  WHERE a.state = 'applied' AND NOT startsWith(a.follower, 'processor/')
+    AND startsWith(d.decision_topic, 'decisions.traffic.') GROUP BY a.decision_id, a.follower)`
 
 const APPLIED = `SELECT decision_topic, uniqExact(decision_id) AS n FROM acks_decisions FINAL WHERE state = 'applied' GROUP BY decision_topic`
 
@@ -75,6 +79,7 @@ export async function summarise(session: Session, elapsedMs: number): Promise<Ru
   const { broker, codec, warehouse } = pipelines
   const report = await audit({ broker, codec, topicPrefix: prefix, warehouse, truth: session.truth() })
   const processed = session.processors ? await auditProcessed(broker, codec, prefix) : null
+  const data = session.data?.summary()
   const applied = await warehouse.query<{ decision_topic: string; n: unknown }>(APPLIED)
   return {
     recordsIn: report.records,
@@ -91,8 +96,11 @@ export async function summarise(session: Session, elapsedMs: number): Promise<Ru
       applied.map(({ decision_topic, n }) => [decision_topic.slice(prefix.length), Number(n)]),
     ),
     ...(processed ? { processedByRegion: processed.byRegion } : {}),
+    ...(data === undefined ? {} : { data }),
     sound:
-      report.sound && (processed === null || processed.lost + processed.duplicated + processed.strange === 0),
-    details: [...report.details, ...(processed?.details ?? [])],
+      report.sound &&
+      (processed === null || processed.lost + processed.duplicated + processed.strange === 0) &&
+      data?.sound !== false,
+    details: [...report.details, ...(processed?.details ?? []), ...(data?.details ?? [])],
   }
 }

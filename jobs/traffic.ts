@@ -1,24 +1,18 @@
 import { createCodec, type RecordCodec } from '#core/codec'
 import { readStanding } from '#core/decisions'
-import type { Broker, Clock, TopicSpec, Warehouse } from '#core/ports'
-import {
-  createRecordReaders,
-  createWorker,
-  inputTopics,
-  internalTopics,
-  type Topology,
-  type Worker,
-} from '#core/runtime'
-import { createSink, decodeWith, ensureTables, type Sink } from '#core/warehouse'
+import type { Broker, Clock, Warehouse } from '#core/ports'
+import { createRecordReaders, createWorker, type Topology, type Worker } from '#core/runtime'
+import { createSink, decodeWith, type Sink } from '#core/warehouse'
 import { createWarehouse, ensureDatabase } from '#infra/clickhouse'
 import { createBroker } from '#infra/kafka'
 import type { ClickHouseConnection, KafkaConnection, RegistryConnection } from '#infra/local'
 import { createRegistryClient } from '#infra/registry'
 import { createInlineSolver, createWorkerSolver } from '#infra/solver'
 import { decisionsTopology, featuresTopology, forecastsTopology, type TrafficConfig } from '#traffic-routing'
-import { type RecordName, TABLES, TOPICS, topicDefinition, topicName, topicSpec, VIEWS } from '#schemas'
+import { type RecordName, TABLES, TOPICS, topicName } from '#schemas'
 import type { TopologyChoice } from './args.ts'
 import { databaseOf } from './connect.ts'
+import { createTopics, prepareTables } from './create-topics.ts'
 import { followTables } from './followed-tables.ts'
 import { createWaitingSink } from './waiting-sink.ts'
 
@@ -59,8 +53,6 @@ export interface TrafficPipelines {
   start(): Promise<void>
   stop(): Promise<void>
 }
-
-const INTERNAL_RETENTION_BYTES = 2 ** 30
 
 /** Creates topics, tables and views, and wires the workers and the sink by hand; nothing runs before `start`. */
 export async function openTraffic(options: TrafficOptions): Promise<TrafficPipelines> {
@@ -111,7 +103,7 @@ export async function openTraffic(options: TrafficOptions): Promise<TrafficPipel
   await createTopics(
     broker,
     topologies.map(([, topology]) => topology),
-    config,
+    { 'features.streams': config.partitions },
     prefix,
   )
   const workers = new Map<TopologyChoice, Worker>()
@@ -170,47 +162,5 @@ export async function openTraffic(options: TrafficOptions): Promise<TrafficPipel
       await broker.close()
       await warehouse.close()
     },
-  }
-}
-
-async function prepareTables(warehouse: Warehouse): Promise<void> {
-  await ensureTables(warehouse, TABLES)
-  for (const { name, select } of VIEWS) await warehouse.command(`CREATE OR REPLACE VIEW ${name} AS ${select}`)
-}
-
-async function createTopics(
-  broker: Broker,
-  topologies: readonly Topology[],
-  config: TrafficConfig,
-  prefix: string,
-): Promise<void> {
-  const partitionsOf = (topic: string) =>
-    topic === 'features.streams' ? config.partitions : topicDefinition(topic).partitions
-  const declared = TOPICS.map(({ name }) => topicSpec(name, { prefix, partitions: partitionsOf(name) }))
-  const internal: TopicSpec[] = topologies.flatMap((topology) =>
-    internalTopics(topology, partitionsOf).map(({ name, partitions, compacted }) => ({
-      name: topicName(name, prefix),
-      partitions,
-      configs: compacted
-        ? { 'cleanup.policy': 'compact', 'max.message.bytes': String(8 * 2 ** 20) }
-        : {
-            'cleanup.policy': 'delete',
-            'retention.ms': '-1',
-            'retention.bytes': String(INTERNAL_RETENTION_BYTES),
-          },
-    })),
-  )
-  const read = new Set(topologies.flatMap(inputTopics))
-  const missing = [...read].filter(
-    (topic) =>
-      !declared.some((t) => t.name === topicName(topic, prefix)) &&
-      !internal.some((t) => t.name === topicName(topic, prefix)),
-  )
-  if (missing.length > 0) throw new RangeError(`undeclared topics: ${missing.join(', ')}`)
-  const admin = broker.admin()
-  try {
-    await admin.ensureTopics([...declared, ...internal])
-  } finally {
-    await admin.close()
   }
 }

@@ -103,6 +103,11 @@ async function look(session: Session, live: Live): Promise<void> {
     if (session.config.time === 'wall') live.latencyMs = await readLatency(warehouse, session.config.windowMs)
     const { windows, forecasts, decisions, acks } = live.counts
     const p99 = live.latencyMs.p99 === null ? '-' : `${Math.round(live.latencyMs.p99)} ms`
+    const data = session.data?.status()
+    if (data !== undefined)
+      say(
+        `${data.queries} queries (${data.errors} errors), ${data.rows} rows, ${data.violations} of ${data.checks} reads missed their write, ${data.applied} placements in force, ${data.instancesWanted ?? '-'} instances wanted`,
+      )
     say(
       `${session.truth().flows.records} flows, ${windows} windows, ${forecasts} forecasts, ${decisions} decisions, ${acks} acks, p99 to applied ${p99}`,
     )
@@ -112,7 +117,7 @@ async function look(session: Session, live: Live): Promise<void> {
 }
 
 function statusOf(session: Session, live: Live): WebStatus {
-  const { pipelines, dataPlane, config, stack } = session
+  const { pipelines, dataPlane, data, config, stack } = session
   const features = pipelines.workers.get('features')?.counters
   const part = (name: string, url: string) => ({ name, state: 'ready', detail: url })
   return {
@@ -124,6 +129,7 @@ function statusOf(session: Session, live: Live): WebStatus {
       part('clickhouse', stack.clickhouseUrl),
       part('registry', stack.registryUrl),
       ...dataPlane.parts(),
+      ...(data === null ? [] : [part('query router', data.url)]),
     ],
     counters: {
       recordsIn: features?.recordsIn ?? 0,
@@ -132,8 +138,9 @@ function statusOf(session: Session, live: Live): WebStatus {
       late: features?.late ?? 0,
     },
     latencyMs: live.latencyMs,
-    followers: dataPlane.followers(),
-    workers: [...pipelines.workers].map(([topology, worker]) => {
+    followers: [...dataPlane.followers(), ...(data?.followers() ?? [])],
+    ...(data === null ? {} : { data: data.status() }),
+    workers: [...pipelines.workers, ...dataWorkers(data)].map(([topology, worker]) => {
       const tasks = worker.tasks()
       const watermarks = tasks.map((task) => task.watermarkMs).filter(Number.isFinite)
       return {
@@ -144,6 +151,9 @@ function statusOf(session: Session, live: Live): WebStatus {
     }),
   }
 }
+
+const dataWorkers = (data: Session['data']) =>
+  [...(data?.workers ?? [])].map(([topology, worker]) => [`data ${topology}`, worker] as const)
 
 function report(summary: RunSummary, json: boolean): void {
   const { latencyMs, details } = summary
@@ -158,7 +168,22 @@ function report(summary: RunSummary, json: boolean): void {
       `latency      p50 ${latencyMs.p50} ms, p99 ${latencyMs.p99} ms from the start of the window to applied`,
     )
   if (summary.processedByRegion) say(`processed    ${JSON.stringify(summary.processedByRegion)}`)
+  if (summary.data) reportData(summary.data)
   say(`lost         ${summary.lost}, duplicated ${summary.duplicated}`)
   for (const detail of details) say(`             ${detail}`)
   if (json) process.stdout.write(`${JSON.stringify(summary)}\n`)
+}
+
+function reportData(data: NonNullable<RunSummary['data']>): void {
+  const { maxOverMean, readYourWrites, latencyMs } = data
+  const two = (value: number | null): string => value?.toFixed(2) ?? '-'
+  say(
+    `queries      ${data.queries} (${data.errors} errors), p50 ${two(latencyMs.p50)} ms, p99 ${two(latencyMs.p99)} ms; placements ${data.decisionsApplied} in force, ${data.decisionsRefused} refused`,
+  )
+  say(
+    `instances    largest load over the mean p50 ${two(maxOverMean.p50)}, p99 ${two(maxOverMean.p99)}; by hashing alone ${two(maxOverMean.hashedP50)}, ${two(maxOverMean.hashedP99)}`,
+  )
+  say(
+    `rows         ${data.rowsFound}: ${data.rowsLost} lost, ${data.rowsDuplicated} duplicated; ${readYourWrites.violations} of ${readYourWrites.checks} reads missed their write`,
+  )
 }

@@ -44,6 +44,37 @@ export interface WorkerStatus {
   readonly watermarkMs: number | null
 }
 
+/** Data-sharding, as the router in front of the instances sees it. */
+export interface DataStatus {
+  readonly service: string
+  /** Of the query router. */
+  readonly url: string
+  readonly instances: readonly {
+    readonly name: string
+    readonly up: boolean
+    readonly inFlight: number
+    /** Segments whose rows it holds. */
+    readonly segments: number
+    readonly queriesPerSecond: number
+  }[]
+  readonly queries: number
+  readonly errors: number
+  /** Rows written. */
+  readonly rows: number
+  /** Reads with the token of a write, and those that did not see it. */
+  readonly checks: number
+  readonly violations: number
+  /** Decisions about segments that were put into force, and that were refused. */
+  readonly applied: number
+  readonly refused: number
+  /** Null before the first decision. */
+  readonly instancesWanted: number | null
+  /** Largest load over the mean, of late: as routed, and as hashing alone would have spread the same queries. */
+  readonly maxOverMean: number | null
+  readonly maxOverMeanHashed: number | null
+  readonly latencyMs: { readonly p50: number | null; readonly p99: number | null }
+}
+
 /** What the process behind the page knows of itself; the rest of the page is read from ClickHouse. */
 export interface WebStatus {
   /** For example `starting`, `warming up`, `running`, `stopping`. */
@@ -59,4 +90,6 @@ export interface WebStatus {
   readonly latencyMs: { readonly p50: number | null; readonly p99: number | null }
   readonly followers: readonly FollowerStatus[]
   readonly workers: readonly WorkerStatus[]
+  /** Absent where data-sharding does not run. */
+  readonly data?: DataStatus
 }

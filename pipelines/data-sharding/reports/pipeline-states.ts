@@ -40,7 +40,9 @@ export interface PipelineReporterOptions {
   readonly onWarning: (error: Error) => void
 }
 
-/** A reporter; it begins at once. The topic's record is prepared in the codec. */
+const RECORDS = 'telemetry.pipelines'
+
+/** A reporter; it begins at once. The record of `telemetry.pipelines` is prepared in the codec. */
 export function createPipelineReporter(options: PipelineReporterOptions): PipelineReporter {
   const { codec, topic, service, capacity, clock, timers = systemTimers, everyMs = 1000, onWarning } = options
   const producer = options.broker.producer()
@@ -73,7 +75,7 @@ export function createPipelineReporter(options: PipelineReporterOptions): Pipeli
     sinceMs = nowMs
     try {
       for (const [i, report] of reports.entries()) {
-        const value = codec.encode(topic, 'PipelineState', stateOf(report, nowMs))
+        const value = codec.encode(RECORDS, 'PipelineState', stateOf(report, nowMs))
         producer.add(topic, i % options.partitions, Math.round(nowMs), Buffer.from(report.name), value)
       }
       await producer.flush()
@@ -82,11 +84,14 @@ export function createPipelineReporter(options: PipelineReporterOptions): Pipeli
     }
   }
 
+  async function beat(): Promise<void> {
+    await send()
+    if (!isClosed) wait()
+  }
+
   function wait(): void {
     timer = timers.after(everyMs, () => {
-      turn = send().then(() => {
-        if (!isClosed) wait()
-      })
+      turn = beat()
     })
   }
 

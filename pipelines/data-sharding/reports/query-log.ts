@@ -58,11 +58,12 @@ export interface QueryLogOptions {
   readonly onWarning: (error: Error) => void
 }
 
+const RECORDS = 'logs.queries'
 const ORIGIN = 'router'
 /** Longer operations end in a dash and a hash. */
 const OPERATION_CHARS = 120
 
-/** A sender; the topic's record is prepared in the codec. */
+/** A sender; the record of `logs.queries` is prepared in the codec. */
 export function createQueryLogSender(options: QueryLogOptions): QueryLogSender {
   const { codec, topic, partitions, service, clock, timers = systemTimers, onWarning } = options
   const { capacity = 20_000, everyMs = 100 } = options
@@ -94,7 +95,7 @@ export function createQueryLogSender(options: QueryLogOptions): QueryLogSender {
       for (const record of batch) {
         // In turn, so that no partition is silent: time goes on at the pace of the slowest.
         nextPartition = (nextPartition + 1) % partitions
-        const value = codec.encode(topic, 'QueryLog', record)
+        const value = codec.encode(RECORDS, 'QueryLog', record)
         producer.add(topic, nextPartition, record.event_time_ms, Buffer.from(record.pattern), value)
       }
       await producer.flush()
@@ -112,11 +113,14 @@ export function createQueryLogSender(options: QueryLogOptions): QueryLogSender {
     return turn
   }
 
+  async function beat(): Promise<void> {
+    await flush()
+    if (!isClosed) wait()
+  }
+
   function wait(): void {
     timer = timers.after(everyMs, () => {
-      void flush().then(() => {
-        if (!isClosed) wait()
-      })
+      void beat()
     })
   }
 

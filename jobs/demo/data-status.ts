@@ -1,0 +1,147 @@
+import type { DataParts } from './data-demo.ts'
+import type { DataLoadAudit, DataLoadReport } from './data-load.ts'
+import { SERVICE } from './data-settings.ts'
+
+/** An instance as the page shows it. */
+export interface DataInstanceStatus {
+  readonly name: string
+  readonly up: boolean
+  readonly inFlight: number
+  /** Segments whose rows it holds. */
+  readonly segments: number
+  readonly queriesPerSecond: number
+}
+
+/** Data-sharding now, for the page and the terminal. */
+export interface DataStatus {
+  readonly service: string
+  readonly url: string
+  readonly instances: readonly DataInstanceStatus[]
+  readonly queries: number
+  readonly errors: number
+  readonly rows: number
+  /** Reads with the token of a write that did not see it. */
+  readonly violations: number
+  readonly checks: number
+  /** Records of the router's own log that were given up. */
+  readonly logDropped: number
+  /** Decisions about segments that were put into force, and that were refused. */
+  readonly applied: number
+  readonly refused: number
+  readonly instancesWanted: number | null
+  /** Median of the largest load over the mean: as routed, and as hashing alone would have spread the same queries. */
+  readonly maxOverMean: number | null
+  readonly maxOverMeanHashed: number | null
+  readonly latencyMs: { readonly p50: number | null; readonly p99: number | null }
+}
+
+/** What a run of the demo came to. */
+export interface DataSummary {
+  readonly queries: number
+  readonly errors: number
+  readonly lastError: string
+  readonly rowsWritten: number
+  readonly rowsFound: number
+  readonly rowsLost: number
+  readonly rowsDuplicated: number
+  readonly readYourWrites: { readonly checks: number; readonly violations: number }
+  readonly decisionsApplied: number
+  readonly decisionsRefused: number
+  readonly lastRefusal: string
+  readonly logged: { readonly sent: number; readonly dropped: number }
+  /** Largest load over the mean, in intervals of 5 s. */
+  readonly maxOverMean: {
+    readonly intervals: number
+    readonly p50: number | null
+    readonly p99: number | null
+    readonly hashedP50: number | null
+    readonly hashedP99: number | null
+  }
+  readonly latencyMs: { readonly p50: number | null; readonly p99: number | null }
+  readonly instancesWanted: number | null
+  /** False if a row is lost or twice, a read missed its write, or rows could not be counted. */
+  readonly sound: boolean
+  readonly details: readonly string[]
+}
+
+const NOTHING: DataLoadReport = {
+  queries: 0,
+  errors: 0,
+  skipped: 0,
+  rows: 0,
+  unknownInserts: 0,
+  checks: 0,
+  violations: 0,
+  latencyMs: { p50: null, p99: null },
+  lastError: '',
+}
+
+/** What the demo is doing now. */
+export function statusOf(parts: DataParts, load: DataLoadReport | null): DataStatus {
+  const { instances, opened, reports, followers, balance } = parts
+  const { queries, errors, rows, violations, checks, latencyMs } = load ?? NOTHING
+  const views = opened.picker.view(performance.now())
+  const loads = reports.loads()
+  const { live, hashed } = balance.report()
+  const { applied, refused } = followers.counts()
+  return {
+    service: SERVICE,
+    url: opened.router.url,
+    instances: instances.list.map(({ name }, i) => ({
+      name,
+      up: views[i]?.isDown === false,
+      inFlight: views[i]?.inFlight ?? 0,
+      segments: opened.appliers[i]?.segments().length ?? 0,
+      queriesPerSecond: loads[name] ?? 0,
+    })),
+    queries,
+    errors,
+    rows,
+    violations,
+    checks,
+    logDropped: reports.counts().dropped,
+    applied,
+    refused,
+    instancesWanted: followers.wanted(),
+    maxOverMean: live.p50,
+    maxOverMeanHashed: hashed.p50,
+    latencyMs,
+  }
+}
+
+/** What the demo came to. */
+export function summaryOf(
+  { reports, followers, balance }: DataParts,
+  load: DataLoadReport | null,
+  audit: DataLoadAudit | null,
+): DataSummary {
+  const { queries, errors, rows, violations, checks, latencyMs, lastError } = load ?? NOTHING
+  const { applied, refused, lastRefusal } = followers.counts()
+  const { live, hashed, intervals } = balance.report()
+  const { sent, dropped } = reports.counts()
+  return {
+    queries,
+    errors,
+    lastError,
+    rowsWritten: rows,
+    rowsFound: audit?.rows ?? 0,
+    rowsLost: audit?.lost ?? 0,
+    rowsDuplicated: audit?.duplicated ?? 0,
+    readYourWrites: { checks, violations },
+    decisionsApplied: applied,
+    decisionsRefused: refused,
+    lastRefusal,
+    logged: { sent, dropped },
+    maxOverMean: {
+      intervals,
+      p50: live.p50,
+      p99: live.p99,
+      hashedP50: hashed.p50,
+      hashedP99: hashed.p99,
+    },
+    latencyMs,
+    instancesWanted: followers.wanted(),
+    sound: audit !== null && audit.lost + audit.duplicated + violations === 0,
+    details: audit?.details ?? [],
+  }
+}
