@@ -1,5 +1,7 @@
 import { Cron } from 'croner'
 import { ForestallError, systemClock } from '#core/ports'
+import { writeAlerts } from './accuracy/alerts.ts'
+import { isWorse, newestIssueMs, readAccuracy } from './accuracy/query.ts'
 import { type CommonArgs, replayPrefix } from './args.ts'
 import { findConnections, findReplay, openBroker, openCodec, openWarehouse } from './connect.ts'
 import type { ExitCode } from './errors-exit.ts'
@@ -39,7 +41,10 @@ export async function runTrain(args: TrainArgs): Promise<ExitCode> {
   const warn = (error: Error) => process.stderr.write(`warning: ${error.message}\n`)
   const tables = followTables(broker, codec, prefix, warn)
   try {
-    await codec.prepare([{ topic: 'models', record: 'Model' }])
+    await codec.prepare([
+      { topic: 'models', record: 'Model' },
+      { topic: 'alerts.forecasts', record: 'ForecastAlert' },
+    ])
     const deps: RefitDeps = { broker, codec, warehouse, tables, clock: systemClock, prefix }
     if (args.schedule === null) return await runOnce(deps, args)
     return await runScheduled(deps, args, args.schedule, warn)
@@ -90,6 +95,7 @@ async function runScheduled(
         },
       })
       if (progress.done + progress.failed > 0) process.stderr.write(`${inWords(progress)}\n`)
+      await raiseAlerts(deps, args.everyMs)
     } catch (error) {
       warn(error as Error)
     }
@@ -105,6 +111,15 @@ async function runScheduled(
   } finally {
     signals.release()
   }
+}
+
+/** After each turn of a schedule: alerts for models that were worse than the seasonal naive over the last period. */
+async function raiseAlerts(deps: RefitDeps, everyMs: number): Promise<void> {
+  const lastMs = await newestIssueMs(deps.warehouse)
+  const rows = await readAccuracy(deps.warehouse, { sinceMs: Math.max(0, lastMs - everyMs), by: 'series' })
+  const { raised, withdrawn } = await writeAlerts(deps, rows.filter(isWorse))
+  if (raised + withdrawn > 0)
+    process.stderr.write(`forecast alerts: ${raised} raised, ${withdrawn} withdrawn\n`)
 }
 
 /** Asks whether somebody wants to stop. */

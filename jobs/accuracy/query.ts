@@ -61,6 +61,14 @@ export async function readAccuracy(warehouse: Warehouse, query: AccuracyQuery): 
   }))
 }
 
+/** When the newest forecast was issued, ms; 0 if there is none: a replay's time is not the clock's. */
+export async function newestIssueMs(warehouse: Warehouse): Promise<number> {
+  const [row] = await warehouse.query<{ at: number }>(
+    'SELECT toUnixTimestamp64Milli(max(issued_at_ms)) AS at FROM forecasts_traffic',
+  )
+  return row?.at ?? 0
+}
+
 const finite = (value: number | null): number | null =>
   value !== null && Number.isFinite(value) ? value : null
 

@@ -1,6 +1,12 @@
 import { describe, expect, test } from 'vitest'
 import type { CalendarEvent, Forecast, Model, Risk } from '#schemas'
-import { fillableTables, type FillableTables, type ForecastTables, modelKey } from '#core/forecasting'
+import {
+  encodeNet,
+  fillableTables,
+  type FillableTables,
+  type ForecastTables,
+  modelKey,
+} from '#core/forecasting'
 import { manualClock } from '#core/ports'
 import { featuresTopology, forecastsTopology } from '#traffic-routing'
 import { createTestDriver, type TestDriver } from '../../pipelines/core/runtime/testing/test-driver.ts'
@@ -126,6 +132,41 @@ describe('champions', () => {
     expect(last.model).toBe('naive')
     expect(last.model_version).toMatch(/^naive\/\d+\/7$/)
     expect(forecastsOf(driver, 'b>api').at(-1)!.model_version).not.toMatch(/\/7$/)
+  })
+
+  test('that are networks are followed once the network is there, also over a crash after a snapshot', async () => {
+    const name = 'net-mlp.test'
+    const layout = { id: 'mlp.test', window: 30, seasons: [30], horizon: 12, levels: [0.5] }
+    // Without corrections it says what was a season ago.
+    const weights = {
+      units: 12,
+      activation: 'linear' as const,
+      kernel: new Float32Array(360),
+      bias: new Float32Array(12),
+    }
+    const network = championOf({
+      entity: '*',
+      metric: '*',
+      kind: 'network',
+      model: name,
+      state: Buffer.from(encodeNet({ layout, dense: [weights] })),
+    })
+    const tables = fillableTables()
+    const driver = await newDriver(asTables(tables))
+    tables.putModel(
+      modelKey('default', 'a>web', 'bytes_per_second'),
+      championOf({ model: name, effects: [] }),
+    )
+    await run(driver, 0, 70)
+    expect(forecastsOf(driver).at(-1)!.model).not.toBe(name)
+    tables.putModel(modelKey('default', '*', name), network)
+    await run(driver, 70, 130)
+    const told = forecastsOf(driver).at(-1)!
+    expect(told.model).toBe(name)
+    expect(told.q50 / told.seasonal_naive!).toBeCloseTo(1, 0)
+    await driver.crash()
+    await run(driver, 130, 134)
+    expect(forecastsOf(driver).at(-1)).toMatchObject({ model: name, issued_at_ms: START_MS + 134_000 })
   })
 
   test('give a new stream something to start from', async () => {
