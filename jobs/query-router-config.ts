@@ -24,6 +24,8 @@ const SCHEMA = z.strictObject({
   segments: z.int().min(1).max(65_536).default(256),
   /** Replicas of each segment before decisions say otherwise. */
   replicas: z.int().min(1).default(1),
+  /** Whether this router applies the log at the instances: exactly one router of a service does. */
+  apply: z.boolean().default(true),
   /** Partitions of the write log: for ever. */
   partitions: z.int().min(1).max(1024).default(4),
   /** Instance of the tables that are not sharded. Default: the first. */

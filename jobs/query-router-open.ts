@@ -10,6 +10,8 @@ import {
 } from '#infra/query-router'
 import {
   type Applier,
+  type AppliedReader,
+  createAppliedWatch,
   createAppliedView,
   createApplier,
   createExpectedWork,
@@ -39,7 +41,10 @@ export interface OpenRouter {
   readonly router: QueryRouter
   readonly placement: PlacementTable
   readonly picker: InstancePicker
+  /** None if another router applies the log. */
   readonly appliers: readonly Applier[]
+  /** What has been applied at each instance, by whoever does. */
+  readonly applied: readonly AppliedReader[]
   readonly replicas: readonly HttpReplica[]
   readonly writer: LogWriter
   /** Name of the write log's topic. */
@@ -86,22 +91,30 @@ export async function openQueryRouter(options: OpenRouterOptions): Promise<OpenR
   const layout = { service, segments, partitions }
   const writer = createLogWriter({ broker, codec, topic, clock, onWarning })
   const replicas = instances.map(({ url }) => createHttpReplica(url, credentials))
-  const appliers = replicas.map((store, i) =>
-    createApplier({
-      instance: names[i] as string,
-      broker,
-      codec,
-      topic,
-      layout,
-      store,
-      initialSegments: order.flatMap((holders, segment) => (holders.includes(i) ? [segment] : [])),
-      onWarning,
-    }),
-  )
-  const view = createAppliedView(appliers, partitions)
+  const appliers = !config.apply
+    ? []
+    : replicas.map((store, i) =>
+        createApplier({
+          instance: names[i] as string,
+          broker,
+          codec,
+          topic,
+          layout,
+          store,
+          initialSegments: order.flatMap((holders, segment) => (holders.includes(i) ? [segment] : [])),
+          onWarning,
+        }),
+      )
+  const watches = config.apply
+    ? []
+    : replicas.map((store, i) =>
+        createAppliedWatch({ instance: names[i] as string, store, topic, layout, onWarning }),
+      )
+  const applied: readonly AppliedReader[] = config.apply ? appliers : watches
+  const view = createAppliedView(applied, partitions)
   const picker = createInstancePicker(names, options.random ?? mulberry32(clock.nowMs()))
   await writer.start()
-  await Promise.all(appliers.map((applier) => applier.start()))
+  await Promise.all([...appliers, ...watches].map((part) => part.start()))
 
   const rules = {
     segments,
@@ -114,7 +127,7 @@ export async function openQueryRouter(options: OpenRouterOptions): Promise<OpenR
   const planner = createQueryPlanner(createStatementRouter(rules), placement, instances.length, home)
   const replicaList = replicas.map((store, i) => ({
     name: names[i] as string,
-    applier: appliers[i] as Applier,
+    applier: applied[i] as AppliedReader,
     store,
   }))
   const router = await startQueryRouter({
@@ -135,7 +148,7 @@ export async function openQueryRouter(options: OpenRouterOptions): Promise<OpenR
     health: () => ({
       service,
       instances: picker.view(performance.now()),
-      replicas: appliers.map((applier) => applier.health()),
+      replicas: applied.map((replica) => replica.health()),
     }),
     ...(options.onQuery === undefined ? {} : { onQuery: loggedQueries(names, options.onQuery) }),
     expectation: createExpectedWork(),
@@ -154,12 +167,13 @@ export async function openQueryRouter(options: OpenRouterOptions): Promise<OpenR
     placement,
     picker,
     appliers,
+    applied,
     replicas,
     writer,
     topic,
     async stop() {
       await router.stop()
-      await Promise.all(appliers.map((applier) => applier.stop()))
+      await Promise.all([...appliers, ...watches].map((part) => part.stop()))
       await writer.close()
       for (const replica of replicas) replica.close()
     },

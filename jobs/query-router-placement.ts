@@ -1,6 +1,10 @@
 import type { DataShardBody } from '#schemas'
 import { type DecisionApplier, type DecisionSource, ForestallError } from '#core/ports'
-import { type Applier, type PlacementTable, replicaOrder } from '../pipelines/data-sharding/dataplane.ts'
+import {
+  type AppliedReader,
+  type PlacementTable,
+  replicaOrder,
+} from '../pipelines/data-sharding/dataplane.ts'
 
 /** The decisions about one service: others on the topic are another router's. */
 export function ofService<Body>(source: DecisionSource<Body>, service: string): DecisionSource<Body> {
@@ -22,12 +26,12 @@ export function ofService<Body>(source: DecisionSource<Body>, service: string): 
 export function placementApplier(
   placement: PlacementTable,
   names: readonly string[],
-  appliers: readonly Applier[],
+  applied: readonly AppliedReader[],
   replicas: number,
 ): DecisionApplier<DataShardBody> {
   const order = replicaOrder(placement.segments, names.length, replicas)
   const holds = (instance: string, segment: number): boolean =>
-    appliers[names.indexOf(instance)]?.segments().includes(segment) === true
+    applied[names.indexOf(instance)]?.segments().includes(segment) === true
 
   function put(segment: number, wanted: readonly { instance: string; weight: number }[]): string {
     const ready = wanted.filter(({ instance }) => holds(instance, segment))

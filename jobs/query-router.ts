@@ -53,7 +53,7 @@ async function followPlacement(
     ...placementApplier(
       opened.placement,
       config.instances.map(({ name }) => name),
-      opened.appliers,
+      opened.applied,
       config.replicas,
     ),
     id: `${hostname()}:query-router:${config.service}`,

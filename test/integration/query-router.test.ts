@@ -333,6 +333,26 @@ test('a router that is stopped and started in between applies each row once', as
   await applied(`SELECT count(), uniqExact(k) FROM ${table}`, '80\t80')
 })
 
+test('a second router knows what the first one applies: a token of one is honoured by the other', async () => {
+  const service = uniqueName('svc')
+  const first = await openRouter(instances.list, { replicas: 2, tables: rules }, service)
+  onTestFinished(() => first.close())
+  const second = await openRouter(instances.list, { replicas: 2, tables: rules, apply: false }, service)
+  onTestFinished(() => second.close())
+  expect(second.appliers).toEqual([])
+  for (const [from, to] of [
+    [first, second],
+    [second, first],
+  ] as const) {
+    const key = uniqueName('k')
+    const write = await ask(from.router.url, `INSERT INTO ${table} (k, v) VALUES ('${key}', 1)`)
+    expect(write.status).toBe(200)
+    const headers = { 'X-Forestall-Token': write.token }
+    const read = await ask(to.router.url, `SELECT v FROM ${table} WHERE k = '${key}'`, { headers })
+    expect(read.text).toBe('1\n')
+  }
+})
+
 test('secrets pass through and appear nowhere', async () => {
   const headers = { Authorization: `Basic ${Buffer.from('default:s3cret').toString('base64')}` }
   const reply = await routed('SELECT 1', { headers })

@@ -1,4 +1,4 @@
-import type { Applier } from './applier.ts'
+import type { AppliedReader } from './applier.ts'
 import { partitionOfSegment } from './blocks.ts'
 import type { Positions } from './session-token.ts'
 
@@ -18,8 +18,8 @@ export interface AppliedView {
   ): Promise<boolean>
 }
 
-/** A view of appliers of this process; the number of an instance is its place in the list. */
-export function createAppliedView(appliers: readonly Applier[], partitions: number): AppliedView {
+/** A view of appliers here or elsewhere; the number of an instance is its place in the list. */
+export function createAppliedView(appliers: readonly AppliedReader[], partitions: number): AppliedView {
   const nextOf = (instance: number, segment: number): number => appliers[instance]?.nextOf(segment) ?? -1
 
   return {

@@ -4,13 +4,10 @@ import { type LogLayout, partitionOfSegment } from './blocks.ts'
 import { createPartitionApplier, type PartitionApplier } from './partition-applier.ts'
 import type { AppliedState, ReplicaStore } from './replica-store.ts'
 import { createStatementGate, type StatementGate } from './statement-gate.ts'
+import { createWaiters } from './waiters.ts'
 
-/** Applies the write log to one replica: in order per partition, each block once, whatever crashes in between. */
-export interface Applier {
-  /** Reads what stands at the replica and begins there; resolves once it reads. */
-  start(): Promise<void>
-  /** Ends after the blocks under way; tolerates a second call. */
-  stop(): Promise<void>
+/** Tells what has been applied at a replica. */
+export interface AppliedReader {
   /** Next offset to apply of a partition. */
   next(partition: number): number
   /** Next offset to apply of a segment; -1 if its rows are not applied here. */
@@ -21,6 +18,15 @@ export interface Applier {
   reached(segment: number, offset: number, signal: AbortSignal): Promise<boolean>
   /** As `reached`, for a partition whatever is held of it. */
   reachedPartition(partition: number, offset: number, signal: AbortSignal): Promise<boolean>
+  health(): ApplierHealth
+}
+
+/** Applies the write log to one replica: in order per partition, each block once, whatever crashes in between. */
+export interface Applier extends AppliedReader {
+  /** Reads what stands at the replica and begins there; resolves once it reads. */
+  start(): Promise<void>
+  /** Ends after the blocks under way; tolerates a second call. */
+  stop(): Promise<void>
   /**
    * Begins to apply a segment from an offset not ahead of the partition's; resolves once it has caught up. It survives
    * a restart, and may be called again. Rejects with NOT_FOUND if it is released before, REQUEST_INVALID if ahead.
@@ -30,7 +36,6 @@ export interface Applier {
   release(segment: number): Promise<void>
   /** Runs `work` between two blocks of a partition: nothing is applied to it meanwhile, up to `next` everything is. */
   between<T>(partition: number, work: (next: number) => Promise<T>): Promise<T>
-  health(): ApplierHealth
 }
 
 /** The state of an applier. */
@@ -59,48 +64,16 @@ export interface ApplierOptions {
   onWarning?: (error: Error) => void
 }
 
-interface Waiter {
-  readonly next: () => number
-  readonly offset: number
-  readonly resolve: (reached: boolean) => void
-}
-
 /** An applier; only one per replica may run at a time. */
 export function createApplier(options: ApplierOptions): Applier {
   const { layout, store, topic, instance, onWarning = () => {} } = options
-  const waiters = new Set<Waiter>()
+  const waiters = createWaiters()
   let partitions: PartitionApplier[] = []
   let gate: StatementGate | null = null
   const of = (segment: number) => partitions[partitionOfSegment(segment, layout.partitions)]
   const nextOf = (segment: number): number => of(segment)?.nextOf(segment) ?? -1
 
   const next = (partition: number): number => partitions[partition]?.next ?? 0
-
-  function wait(now: () => number, offset: number, signal: AbortSignal): Promise<boolean> {
-    if (now() >= offset) return Promise.resolve(true)
-    if (signal.aborted) return Promise.resolve(false)
-    return new Promise((resolve) => {
-      const onAbort = (): void => waiter.resolve(false)
-      const waiter: Waiter = {
-        next: now,
-        offset,
-        resolve(reached) {
-          waiters.delete(waiter)
-          signal.removeEventListener('abort', onAbort)
-          resolve(reached)
-        },
-      }
-      waiters.add(waiter)
-      signal.addEventListener('abort', onAbort, { once: true })
-    })
-  }
-
-  function onMoved(): void {
-    for (const waiter of waiters) {
-      if (waiter.next() < waiter.offset) continue
-      waiter.resolve(true)
-    }
-  }
 
   /** What a replica begins with; stored before its first row, so that a restart knows it. */
   async function firstState(partition: number): Promise<AppliedState> {
@@ -126,7 +99,7 @@ export function createApplier(options: ApplierOptions): Applier {
       saveEveryBlocks: options.saveEveryBlocks ?? 64,
       saveAfterMs: options.saveAfterMs ?? 200,
       retryMs: options.retryMs ?? 50,
-      onMoved,
+      onMoved: () => waiters.check(),
       onWarning,
     }
     partitions = await Promise.all(
@@ -141,7 +114,7 @@ export function createApplier(options: ApplierOptions): Applier {
     async start() {
       await open()
       for (const partition of partitions) partition.start()
-      onMoved()
+      waiters.check()
     },
     async stop() {
       gate?.close()
@@ -150,8 +123,8 @@ export function createApplier(options: ApplierOptions): Applier {
     next,
     nextOf,
     segments: () => partitions.flatMap((p) => [...p.segments]).sort((a, b) => a - b),
-    reached: (segment, offset, signal) => wait(() => nextOf(segment), offset, signal),
-    reachedPartition: (partition, offset, signal) => wait(() => next(partition), offset, signal),
+    reached: (segment, offset, signal) => waiters.wait(() => nextOf(segment), offset, signal),
+    reachedPartition: (partition, offset, signal) => waiters.wait(() => next(partition), offset, signal),
     hold: async (segment, from) => of(segment)?.hold(segment, from),
     release: async (segment) => of(segment)?.release(segment),
     between: (partition, work) => {

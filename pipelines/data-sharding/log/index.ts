@@ -1,5 +1,6 @@
 /** The write log of sharded tables: blocks, the writer, and the applier of each replica. */
 export * from './applied-view.ts'
+export * from './applied-watch.ts'
 export * from './applier.ts'
 export {
   blockForAll,

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { type Clock, ForestallError } from '#core/ports'
 import type { AppliedView } from './applied-view.ts'
-import type { Applier } from './applier.ts'
+import type { AppliedReader } from './applier.ts'
 import {
   blockForAll,
   createBlockCutter,
@@ -57,7 +57,7 @@ export interface WritePathOptions {
   readonly view: AppliedView
   readonly replicas: readonly {
     readonly name: string
-    readonly applier: Applier
+    readonly applier: AppliedReader
     readonly store: ReplicaStore
   }[]
   readonly clock: Clock
