@@ -95,3 +95,5 @@ const options = JSON.parse(process.argv[2] ?? '{}') as LiveProcessOptions
 const stop = await (options.role === 'producer' ? produce(options) : work(options))
 say({ ready: true })
 process.once('SIGTERM', () => void stop().then(() => process.disconnect()))
+// A bench that is killed takes its processes with it.
+process.once('disconnect', () => process.exit())

@@ -52,6 +52,8 @@ async function copied(): Promise<void> {
   while (behind()) await new Promise((resolve) => setTimeout(resolve, 10))
 }
 
+// A bench that is killed takes its sink with it.
+process.once('disconnect', () => process.exit())
 const before = process.cpuUsage()
 const beganMs = performance.now()
 await sink.start()
