@@ -160,7 +160,9 @@ afterAll(async () => {
   await broker.close()
 })
 
-test('every forecast is scored once against what happened, however often it was delivered; silence counts as zero', async () => {
+test('every forecast is scored once against what happened, however often it was delivered; silence counts as zero', {
+  timeout: 240_000,
+}, async () => {
   const result = await cli('accuracy', '--json')
   const { rows, ...summary } = jsonOf(result)
   const [stored] = await warehouse.query<{ n: number }>('SELECT count() AS n FROM forecasts_traffic')
@@ -188,7 +190,9 @@ test('every forecast is scored once against what happened, however often it was 
   expect(result.code).toBe(1)
 })
 
-test('a model that is worse than the seasonal naive raises an alert, once; it is withdrawn when it is over', async () => {
+test('a model that is worse than the seasonal naive raises an alert, once; it is withdrawn when it is over', {
+  timeout: 240_000,
+}, async () => {
   const first = await cli('accuracy', '--alert')
   expect(first.stderr).toMatch('alerts: 1 raised, 0 withdrawn')
   const again = await cli('accuracy', '--alert')
@@ -212,7 +216,7 @@ test('a model that is worse than the seasonal naive raises an alert, once; it is
   expect(later.stdout).toMatch('no model is worse than the seasonal naive')
 })
 
-test('each version of a model is scored by itself when asked', async () => {
+test('each version of a model is scored by itself when asked', { timeout: 240_000 }, async () => {
   const row = forecastOf('good', 3, 1, 'v2')
   await write('forecasts.traffic', 'Forecast', [['good', { ...row, issued_at_ms: row.issued_at_ms - 1 }]])
   await sink.drained()

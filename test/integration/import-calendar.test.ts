@@ -71,7 +71,9 @@ afterAll(async () => {
   await broker.close()
 })
 
-test('a calendar imported again changes nothing; exceptions withdraw, revisions replace; forecasters follow', async () => {
+test('a calendar imported again changes nothing; exceptions withdraw, revisions replace; forecasters follow', {
+  timeout: 240_000,
+}, async () => {
   const first = await importIt(calendar(...rule()))
   expect(first).toMatchObject({ code: 0, stderr: '' })
   expect(first.counts).toMatchObject({ written: 3, unchanged: 0, withdrawn: 0, bad: [] })
@@ -105,7 +107,9 @@ test('a calendar imported again changes nothing; exceptions withdraw, revisions 
   await broker.close()
 })
 
-test('a calendar of a URL is read; what cannot be is said with its line, and what is gone is cancelled when it is complete', async () => {
+test('a calendar of a URL is read; what cannot be is said with its line, and what is gone is cancelled when it is complete', {
+  timeout: 240_000,
+}, async () => {
   let text = calendar(
     ...vevent('UID:one', `DTSTART:${day(5)}T000000Z`),
     ...vevent('UID:two', `DTSTART:${day(6)}T000000Z`),

@@ -22,7 +22,9 @@ failOnLeaks()
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const REPLAY = uniqueName('train').replaceAll('_', '-')
 const PREFIX = replayPrefix(REPLAY)
-const STREAMS = 160
+const STREAMS = 80
+/** Each test starts the command several times; a busy machine takes its time. */
+const PATIENCE_MS = 240_000
 const WINDOWS = 260
 const env: Record<string, string> = {}
 const TRAIN = ['train', '--replay-id', REPLAY, '--seasons', '24s', '--workers', '1']
@@ -78,7 +80,9 @@ beforeAll(async () => {
   broker = createBroker({ bootstrapBrokers: inject('kafkaBrokers').split(','), clientId: 'train-test' })
   codec = createCodec(createRegistryClient({ url: inject('registryUrl') }))
   const admin = broker.admin()
-  await admin.ensureTopics(['models', 'events.calendar'].map((name) => topicSpec(name, { prefix: PREFIX })))
+  await admin.ensureTopics(
+    ['models', 'events.calendar', 'alerts.forecasts'].map((name) => topicSpec(name, { prefix: PREFIX })),
+  )
   await admin.close()
   const clickhouse = { url: inject('clickhouseUrl'), database: databaseOf(PREFIX) }
   await ensureDatabase(clickhouse)
@@ -97,14 +101,16 @@ afterAll(async () => {
   await broker.close()
 })
 
-test('a training that is killed loses no champion: the next run goes on where it was', async () => {
+test('a training that is killed loses no champion: the next run goes on where it was', {
+  timeout: PATIENCE_MS,
+}, async () => {
   const child = spawn(process.execPath, ['jobs/forestall.ts', ...TRAIN], {
     cwd: ROOT,
     env: { ...process.env, ...env },
     stdio: 'ignore',
   })
   const exited = once(child, 'exit')
-  await until(async () => (await models()).length > 0, { what: 'the first champions', timeoutMs: 60_000 })
+  await until(async () => (await models()).length > 0, { what: 'the first champions', timeoutMs: 120_000 })
   child.kill('SIGKILL')
   await exited
   const before = await models()
@@ -137,7 +143,9 @@ test('a training that is killed loses no champion: the next run goes on where it
   }
 })
 
-test('a champion that stands is contested again and keeps its place unless something is better by the margin', async () => {
+test('a champion that stands is contested again and keeps its place unless something is better by the margin', {
+  timeout: PATIENCE_MS,
+}, async () => {
   const first = new Map((await models()).map(({ key, model }) => [key, model]))
   const run = await runCli([...TRAIN, '--all', '--json'], env)
   expect(run).toMatchObject({ code: 0 })
@@ -149,10 +157,12 @@ test('a champion that stands is contested again and keeps its place unless somet
   }
 })
 
-test('a network that many series share is trained, kept as plain weights, and takes part in the contest', async () => {
+test('a network that many series share is trained, kept as plain weights, and takes part in the contest', {
+  timeout: PATIENCE_MS,
+}, async () => {
   const run = await runCli([...TRAIN, '--all', '--nets', 'mlp', '--net-passes', '2', '--json'], env)
   expect(run).toMatchObject({ code: 0 })
-  expect(run.stderr).toMatch(/network mlp\.bytespersecond\.1000\.6: \d+ examples of 160 series/)
+  expect(run.stderr).toMatch(/network mlp\.bytespersecond\.1000\.6: \d+ examples of 80 series/)
   const written = await models()
   const network = written.find(({ model }) => model.kind === 'network')!
   expect(network.key).toBe('default|*|net-mlp.bytespersecond.1000.6')
@@ -164,7 +174,22 @@ test('a network that many series share is trained, kept as plain weights, and ta
   expect(new Set(last.map((model) => model.entity)).size).toBe(STREAMS)
 })
 
-test('a schedule that is none is refused with its cure', async () => {
+test('with a schedule it stays, looks at what is due, and ends in order', {
+  timeout: PATIENCE_MS,
+}, async () => {
+  const before = (await models()).length
+  const child = spawn(
+    process.execPath,
+    ['jobs/forestall.ts', ...TRAIN, '--schedule', '* * * * * *', '--every', '1s'],
+    { cwd: ROOT, env: { ...process.env, ...env }, stdio: 'ignore' },
+  )
+  const exited = once(child, 'exit')
+  await until(async () => (await models()).length > before, { what: 'a scheduled run', timeoutMs: 120_000 })
+  child.kill('SIGTERM')
+  expect((await exited)[0]).toBe(0)
+})
+
+test('a schedule that is none is refused with its cure', { timeout: PATIENCE_MS }, async () => {
   const run = await runCli([...TRAIN, '--schedule', 'every day'], env)
   expect(run).toMatchObject({ code: 2 })
   expect(run.stderr).toMatch(/CONFIG_INVALID: --schedule/)
