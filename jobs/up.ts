@@ -106,7 +106,7 @@ async function look(session: Session, live: Live): Promise<void> {
     const data = session.data?.status()
     if (data !== undefined)
       say(
-        `${data.queries} queries (${data.errors} errors), ${data.rows} rows, ${data.violations} of ${data.checks} reads missed their write, ${data.applied} placements in force, ${data.instancesWanted ?? '-'} instances wanted`,
+        `${data.queries} queries (${data.errors} errors), ${data.rows} rows, ${data.violations} of ${data.checks} reads missed their write, ${data.moved} segments moved, ${data.instancesWanted ?? '-'} instances wanted`,
       )
     say(
       `${session.truth().flows.records} flows, ${windows} windows, ${forecasts} forecasts, ${decisions} decisions, ${acks} acks, p99 to applied ${p99}`,
@@ -178,7 +178,7 @@ function reportData(data: NonNullable<RunSummary['data']>): void {
   const { maxOverMean, readYourWrites, latencyMs } = data
   const two = (value: number | null): string => value?.toFixed(2) ?? '-'
   say(
-    `queries      ${data.queries} (${data.errors} errors), p50 ${two(latencyMs.p50)} ms, p99 ${two(latencyMs.p99)} ms; placements ${data.decisionsApplied} in force, ${data.decisionsRefused} refused`,
+    `queries      ${data.queries} (${data.errors} errors), p50 ${two(latencyMs.p50)} ms, p99 ${two(latencyMs.p99)} ms; placements ${data.decisionsApplied} in force, ${data.decisionsRefused} refused; ${data.moves.switched} segments moved, ${data.moves.failed} moves failed`,
   )
   say(
     `instances    largest load over the mean p50 ${two(maxOverMean.p50)}, p99 ${two(maxOverMean.p99)}; by hashing alone ${two(maxOverMean.hashedP50)}, ${two(maxOverMean.hashedP99)}`,

@@ -67,6 +67,9 @@ export interface DataStatus {
   /** Decisions about segments that were put into force, and that were refused. */
   readonly applied: number
   readonly refused: number
+  /** Moves of segments that were switched, and that failed. */
+  readonly moved: number
+  readonly movesFailed: number
   /** Null before the first decision. */
   readonly instancesWanted: number | null
   /** Largest load over the mean, of late: as routed, and as hashing alone would have spread the same queries. */

@@ -2,10 +2,10 @@ import { join } from 'node:path'
 import { type Clock, mulberry32 } from '#core/ports'
 import { END_OF_INPUT_MS, markHeaders, type Worker } from '#core/runtime'
 import { segmentOf } from '#data-sharding'
-import { replicaOrder } from '../../pipelines/data-sharding/dataplane.ts'
+import { type Mover, replicaOrder } from '../../pipelines/data-sharding/dataplane.ts'
 import { type DataPipelines, openData } from '../data.ts'
 import { type OpenRouter, openQueryRouter } from '../query-router-open.ts'
-import { placementApplier } from '../query-router-placement.ts'
+import { openMover } from '../query-router-moves.ts'
 import { openRouterReports, type RouterReports } from '../router-reports.ts'
 import type { TrafficConnections } from '../traffic.ts'
 import { type Balance, createBalance } from './data-balance.ts'
@@ -13,6 +13,7 @@ import { createDataClient, type DataClient } from './data-client.ts'
 import { type DataFollowers, followData } from './data-follow.ts'
 import { type DataInstances, startDataInstances } from './data-instances.ts'
 import type { HotKeys } from './data-keys.ts'
+import { createMoveCounts, type MoveCounts } from './data-moves.ts'
 import { type DataLoad, fillOrders, ORDERS, startDataLoad } from './data-load.ts'
 import {
   demoDataConfig,
@@ -57,6 +58,8 @@ export interface DataDemoOptions {
 
 const BALANCE_EVERY_MS = 5000
 const SETTLE_MS = 15_000
+/** How long a move can be reversed: the old copy goes then. */
+const REVERSIBLE_MS = 5000
 const INPUTS = ['logs.queries', 'telemetry.pipelines'] as const
 
 /** What the demo is made of. */
@@ -67,6 +70,8 @@ export interface DataParts {
   readonly reports: RouterReports
   readonly followers: DataFollowers
   readonly balance: Balance
+  readonly mover: Mover
+  readonly moves: MoveCounts
   readonly hotKeys: HotKeys
 }
 
@@ -139,15 +144,23 @@ async function openParts(
     },
   })
   undo.push(() => opened.stop())
-  await pipelines.start()
-  const followers = await followData({
+  const moves = createMoveCounts()
+  const { mover, follower, stop } = await openMover({
     ...shared,
+    config: routerConfig,
+    opened,
     replayId,
-    service: SERVICE,
-    applier: placementApplier(opened.placement, names, opened.appliers, routerConfig.replicas),
+    id: 'query-router',
+    reversibleMs: REVERSIBLE_MS,
+    onPhase: moves.onPhase,
+    onPause: moves.onPause,
   })
+  undo.push(stop)
+  if (follower === null) throw new RangeError('the mover follows no decisions')
+  await pipelines.start()
+  const followers = await followData({ ...shared, replayId, service: SERVICE, placement: follower })
   undo.push(() => followers.stop())
-  return { instances, pipelines, opened, reports, followers, balance, hotKeys: demoKeys() }
+  return { instances, pipelines, opened, reports, followers, balance, mover, moves, hotKeys: demoKeys() }
 }
 
 /** Creates the table everywhere, as an operator does it through the router, and fills it. */

@@ -1,7 +1,7 @@
 import type { DataScaleBody, DataShardBody } from '#schemas'
 import type { RecordCodec } from '#core/codec'
-import { createAckSender } from '#core/dataplane'
-import type { Broker, Clock, DecisionApplier } from '#core/ports'
+import { createAckSender, type Follower } from '#core/dataplane'
+import type { Broker, Clock } from '#core/ports'
 import { createScaleTable } from '../scale-table.ts'
 import {
   decisionDecoder,
@@ -14,8 +14,8 @@ import {
 /** The followers of decisions about data. */
 export interface DataFollowers {
   status(): FollowerStatus[]
-  /** Decisions about segments that were put into force, and those that were refused. */
-  counts(): { readonly applied: number; readonly refused: number; readonly lastRefusal: string }
+  /** Decisions about segments that were put into force, were refused, or had a newer one before they were. */
+  counts(): { readonly applied: number; readonly refused: number; readonly superseded: number }
   /** Instances wanted; null before the first decision. */
   wanted(): number | null
   /** Resolves once what stands now has been applied and acknowledged, at most after `limitMs`. */
@@ -31,16 +31,16 @@ export interface DataFollowOptions {
   readonly topicPrefix: string
   readonly replayId: string
   readonly service: string
-  /** Puts a placement into force. */
-  readonly applier: DecisionApplier<DataShardBody>
+  /** Follows the placement already. */
+  readonly placement: Follower<DataShardBody>
   readonly onWarning: (error: Error) => void
 }
 
 const ACKS = 'acks.decisions'
 
-/** Starts a follower of the placement and one of the instance counts. */
+/** Starts a follower of the instance counts beside that of the placement. */
 export async function followData(options: DataFollowOptions): Promise<DataFollowers> {
-  const { broker, codec, clock, topicPrefix, service } = options
+  const { broker, codec, clock, topicPrefix, service, placement } = options
   const acks = createAckSender({
     broker,
     topic: `${topicPrefix}${ACKS}`,
@@ -48,68 +48,59 @@ export async function followData(options: DataFollowOptions): Promise<DataFollow
     clock,
   })
   const context: FollowerContext = { ...options, acks }
-  const counted = countApplied(options.applier)
-  const scale = createScaleTable()
+  const table = createScaleTable()
   let wanted: number | null = null
-  const followers: TrackedFollower[] = [
-    trackFollower<DataShardBody>(context, {
-      topic: 'decisions.data.shards',
-      kind: 'placement',
-      id: 'query-router',
-      decode: decisionDecoder(codec, 'DataShardDecision'),
-      applier: counted.applier,
-    }),
-    trackFollower<DataScaleBody>(context, {
-      topic: 'decisions.data.scale',
-      kind: 'placement',
-      id: 'scaler',
-      decode: decisionDecoder(codec, 'DataScaleDecision'),
-      applier: {
-        ...scale.applier,
-        apply(decision, applied) {
-          if (decision.body.service === service) wanted = decision.body.instances
-          return scale.applier.apply(decision, applied)
-        },
+  const scale: TrackedFollower = trackFollower<DataScaleBody>(context, {
+    topic: 'decisions.data.scale',
+    kind: 'placement',
+    id: 'scaler',
+    decode: decisionDecoder(codec, 'DataScaleDecision'),
+    applier: {
+      ...table.applier,
+      apply(decision, applied) {
+        if (decision.body.service === service) wanted = decision.body.instances
+        return table.applier.apply(decision, applied)
       },
-    }),
-  ]
-  for (const follower of followers) await follower.start()
+    },
+  })
+  await scale.start()
   return {
-    status: () => followers.map((follower) => follower.status()),
-    counts: () => counted.counts(),
+    status: () => [placementStatus(placement), scale.status()],
+    counts() {
+      const { applied, rejected, rolledBack, superseded } = placement.health().counters
+      return { applied, refused: rejected + rolledBack, superseded }
+    },
     wanted: () => wanted,
     async settled(limitMs) {
-      await Promise.all(followers.map((follower) => follower.caughtUpWith(limitMs)))
+      await scale.caughtUpWith(limitMs)
+      await within(limitMs, placement.settled())
       await acks.flushed()
     },
     async stop() {
-      for (const follower of followers) await follower.stop()
+      await scale.stop()
       await acks.close()
     },
   }
 }
 
-/** The same applier; counts how its decisions end. */
-function countApplied(applier: DecisionApplier<DataShardBody>): {
-  applier: DecisionApplier<DataShardBody>
-  counts(): ReturnType<DataFollowers['counts']>
-} {
-  const counts = { applied: 0, refused: 0, lastRefusal: '' }
+function placementStatus(follower: Follower<DataShardBody>): FollowerStatus {
+  const { state, caughtUp, lag, held } = follower.health()
+  const running = caughtUp ? 'live' : 'catching_up'
   return {
-    counts: () => ({ ...counts }),
-    applier: {
-      ...applier,
-      async apply(decision, applied) {
-        try {
-          const observed = await applier.apply(decision, applied)
-          counts.applied++
-          return observed
-        } catch (error) {
-          counts.refused++
-          counts.lastRefusal = (error as Error).message
-          throw error
-        }
-      },
-    },
+    id: 'query-router',
+    state: state === 'running' ? running : 'detached',
+    lag,
+    held,
+    lastAckAtMs: null,
   }
+}
+
+/** Resolves with the work, or after `limitMs`: moves under way may take longer. */
+async function within(limitMs: number, work: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const limit = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, limitMs)
+  })
+  await Promise.race([work, limit])
+  clearTimeout(timer)
 }

@@ -1,5 +1,6 @@
 import type { DataParts } from './data-demo.ts'
 import type { DataLoadAudit, DataLoadReport } from './data-load.ts'
+import type { MoveReport } from './data-moves.ts'
 import { SERVICE } from './data-settings.ts'
 
 /** An instance as the page shows it. */
@@ -28,6 +29,9 @@ export interface DataStatus {
   /** Decisions about segments that were put into force, and that were refused. */
   readonly applied: number
   readonly refused: number
+  /** Moves of segments that were switched, and that failed. */
+  readonly moved: number
+  readonly movesFailed: number
   readonly instancesWanted: number | null
   /** Median of the largest load over the mean: as routed, and as hashing alone would have spread the same queries. */
   readonly maxOverMean: number | null
@@ -47,7 +51,8 @@ export interface DataSummary {
   readonly readYourWrites: { readonly checks: number; readonly violations: number }
   readonly decisionsApplied: number
   readonly decisionsRefused: number
-  readonly lastRefusal: string
+  readonly decisionsSuperseded: number
+  readonly moves: MoveReport
   readonly logged: { readonly sent: number; readonly dropped: number }
   /** Largest load over the mean, in intervals of 5 s. */
   readonly maxOverMean: {
@@ -79,6 +84,7 @@ const NOTHING: DataLoadReport = {
 /** What the demo is doing now. */
 export function statusOf(parts: DataParts, load: DataLoadReport | null): DataStatus {
   const { instances, opened, reports, followers, balance } = parts
+  const moves = parts.moves.report()
   const { queries, errors, rows, violations, checks, latencyMs } = load ?? NOTHING
   const views = opened.picker.view(performance.now())
   const loads = reports.loads()
@@ -102,6 +108,8 @@ export function statusOf(parts: DataParts, load: DataLoadReport | null): DataSta
     logDropped: reports.counts().dropped,
     applied,
     refused,
+    moved: moves.switched,
+    movesFailed: moves.failed,
     instancesWanted: followers.wanted(),
     maxOverMean: live.p50,
     maxOverMeanHashed: hashed.p50,
@@ -111,12 +119,12 @@ export function statusOf(parts: DataParts, load: DataLoadReport | null): DataSta
 
 /** What the demo came to. */
 export function summaryOf(
-  { reports, followers, balance }: DataParts,
+  { reports, followers, balance, moves }: DataParts,
   load: DataLoadReport | null,
   audit: DataLoadAudit | null,
 ): DataSummary {
   const { queries, errors, rows, violations, checks, latencyMs, lastError } = load ?? NOTHING
-  const { applied, refused, lastRefusal } = followers.counts()
+  const { applied, refused, superseded } = followers.counts()
   const { live, hashed, intervals } = balance.report()
   const { sent, dropped } = reports.counts()
   return {
@@ -130,7 +138,8 @@ export function summaryOf(
     readYourWrites: { checks, violations },
     decisionsApplied: applied,
     decisionsRefused: refused,
-    lastRefusal,
+    decisionsSuperseded: superseded,
+    moves: moves.report(),
     logged: { sent, dropped },
     maxOverMean: {
       intervals,
