@@ -3,6 +3,7 @@ import type { Command } from 'commander'
 import { integerBetween, parseDuration, parseName } from './args.ts'
 import { dataDirOption, type Finish } from './commands-run.ts'
 import type { ImportQueriesArgs } from './import-queries.ts'
+import { parseScaleCommand } from './scale-command.ts'
 import type { ScalerArgs } from './scaler.ts'
 
 const PORT = integerBetween(0, 65_535)
@@ -59,6 +60,11 @@ function addScaler(program: Command, finish: Finish): void {
     .description('answer KEDA (external scaler, gRPC) with the instance counts that were decided')
     .option('--host <address>', 'where to listen', '127.0.0.1')
     .option('--port <n>', '0 takes a free one', PORT, 6000)
+    .option(
+      '--on-scale <command>',
+      'run this too whenever the count of a service changes: {service}, {instances}, {before} are filled in',
+      parseScaleCommand,
+    )
     .option('--replay-id <name>', 'decisions of this replay instead of live ones', parseName, '')
     .option('--for <duration>', 'stop after this time', parseDuration)
     .addOption(dataDirOption())
@@ -70,12 +76,13 @@ Further metadata: metric (instances, load_q50, load_q90, load_q99) and targetPer
 
 Examples:
   $ npm run forestall -- scaler
-  $ npm run forestall -- scaler --host 0.0.0.0 --port 6000`,
+  $ npm run forestall -- scaler --host 0.0.0.0 --port 6000
+  $ npm run forestall -- scaler --on-scale './scale.sh {service} {instances}'`,
     )
     .action(async (_: unknown, command: Command) => {
-      const { for: forMs = null, ...rest } = command.optsWithGlobals()
+      const { for: forMs = null, onScale = null, ...rest } = command.optsWithGlobals()
       const { runScaler } = await import('./scaler.ts')
-      finish(await runScaler({ ...rest, forMs } as unknown as ScalerArgs))
+      finish(await runScaler({ ...rest, forMs, onScale } as unknown as ScalerArgs))
     })
 }
 

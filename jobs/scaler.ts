@@ -7,6 +7,7 @@ import { startExternalScaler } from '#infra/keda'
 import { type CommonArgs, replayPrefix } from './args.ts'
 import { findConnections, findReplay, openBroker, openCodec } from './connect.ts'
 import { errorLines, type ExitCode } from './errors-exit.ts'
+import { createScaleCommand, type ScaleCommand } from './scale-command.ts'
 import { createScaleTable } from './scale-table.ts'
 import { signalled } from './signals.ts'
 
@@ -16,6 +17,8 @@ export interface ScalerArgs extends CommonArgs {
   readonly port: number
   /** Takes decisions of this replay only; '': live ones. */
   readonly replayId: string
+  /** Run whenever the count of a service changes; null: nothing is. */
+  readonly onScale: ScaleCommand | null
   /** Stops after this time, ms; null: runs until it is stopped. */
   readonly forMs: number | null
   readonly dataDir: string
@@ -40,8 +43,12 @@ export async function runScaler(args: ScalerArgs): Promise<ExitCode> {
     encode: (ack) => codec.encode(ACKS, 'Ack', ack),
     clock: systemClock,
   })
+  const command =
+    args.onScale === null
+      ? null
+      : createScaleCommand(args.onScale, table.applier, (line) => process.stderr.write(`${line}\n`))
   const follower = createFollower<DataScaleBody>({
-    ...table.applier,
+    ...(command ?? table).applier,
     id: `${hostname()}:scaler`,
     source: createBrokerSource(broker, topicName(TOPIC, prefix), (value) =>
       codec.decodeAsync(value, 0, value.length, 'DataScaleDecision'),
@@ -66,6 +73,8 @@ export async function runScaler(args: ScalerArgs): Promise<ExitCode> {
     return 0
   } finally {
     signals.release()
+    // The follower waits for what is under way.
+    await command?.stop()
     await follower.stop()
     await acks.close()
     await broker.close()
