@@ -10,6 +10,7 @@ import {
   SeriesParams,
   StreamParams,
 } from './params.ts'
+import { readData } from './queries/data.ts'
 import { listDeadLetters } from './queries/dead-letters.ts'
 import { explainDecision, listDecisions } from './queries/decisions.ts'
 import { listRegions } from './queries/regions.ts'
@@ -60,6 +61,7 @@ export function addApi(
   route('/api/routes', ListParams, ({ limit }) => listRoutes(warehouse, limit))
   route('/api/regions', ListParams, ({ limit }) => listRegions(warehouse, limit))
   route('/api/decisions', DecisionsParams, (params) => listDecisions(warehouse, params))
+  route('/api/data', NoParams, () => readData(warehouse))
   route('/api/dead-letters', ListParams, ({ limit }) => listDeadLetters(warehouse, limit))
   route(
     '/api/decision/:id',

@@ -1,5 +1,6 @@
 import { fetchJson } from './api.js'
 import { createChart } from './chart.js'
+import { drawData } from './data.js'
 import { drawDeadLetters, drawDecisions } from './decisions.js'
 import { byId, h, replaceIfChanged, setText } from './dom.js'
 import { duration, percent, riskLevel } from './format.js'
@@ -65,7 +66,7 @@ async function askAll(ask) {
     renewals: byId('renewals').checked ? 1 : 0,
     ...(byId('only-stream').checked && stream !== '' ? { stream } : {}),
   }
-  const names = ['streams', 'routes', 'regions', 'deadLetters', 'feed', 'series', 'shards', 'marks']
+  const names = ['streams', 'routes', 'regions', 'deadLetters', 'feed', 'series', 'shards', 'marks', 'data']
   const answers = await Promise.all([
     ask('/api/streams'),
     ask('/api/routes'),
@@ -75,11 +76,13 @@ async function askAll(ask) {
     own('/api/series', series),
     own('/api/shards'),
     own('/api/decisions', { limit: 100 }),
+    state.status?.data === undefined ? null : ask('/api/data'),
   ])
   return Object.fromEntries(names.map((name, i) => [name, answers[i]]))
 }
 
-function draw({ streams, routes, regions, deadLetters, feed, series, shards, marks }) {
+function draw({ streams, routes, regions, deadLetters, feed, series, shards, marks, data }) {
+  drawData(state.status?.data, data)
   learnRegions([
     ...(regions?.regions ?? []).map((it) => it.region),
     ...(routes?.routes ?? []).flatMap((it) => it.paths.map((path) => path.region)),

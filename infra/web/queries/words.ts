@@ -1,7 +1,9 @@
-import type { RouteBody, ShardBody } from '#schemas'
+import type { DataScaleBody, DataShardBody, RouteBody, ShardBody } from '#schemas'
 import { parseJson, ROUTES_TOPIC, SHARDS_TOPIC } from './standing.ts'
 import { regionShares } from './streams.ts'
 
+const DATA_SHARDS_TOPIC = 'decisions.data.shards'
+const DATA_SCALE_TOPIC = 'decisions.data.scale'
 /** Shares below this do not change a sentence. */
 const WORTH_SAYING = 0.005
 const MAX_CHANGES = 4
@@ -17,7 +19,19 @@ export function changeInWords(topic: string, body: string, before: string, decis
     const now = parseJson(body, decisionId) as ShardBody
     return shardChange(now, before === '' ? undefined : (parseJson(before, decisionId) as ShardBody))
   }
+  if (topic === DATA_SHARDS_TOPIC) return placementChange(parseJson(body, decisionId) as DataShardBody)
+  if (topic === DATA_SCALE_TOPIC) {
+    const { instances_now: from, instances: to } = parseJson(body, decisionId) as DataScaleBody
+    return from === to ? `${to} instances` : `${from} → ${to} instances`
+  }
   return ''
+}
+
+/** Where a segment lies, and what has to be moved for it. */
+function placementChange({ replicas, moves }: DataShardBody): string {
+  const steps = moves.map(({ kind, from, to }) => `${kind} ${from}${to === '' ? '' : ` → ${to}`}`)
+  const on = replicas.filter(({ state }) => state !== 'draining').map(({ instance }) => instance)
+  return steps.length > 0 ? steps.join(' · ') : `on ${on.join(', ')}`
 }
 
 function routeChange(now: RouteBody, before: RouteBody | undefined): string {
