@@ -43,6 +43,11 @@ export interface Job {
 }
 
 const MAX_ATTEMPTS = 3
+/**
+ * A second answer that nobody needs is read to its end, or broken off after this time, ms: a cancelled query costs an
+ * instance more than a short one that ends by itself, and its connection is lost.
+ */
+const UNNEEDED_MS = 1000
 
 interface Attempt {
   readonly instance: number
@@ -105,11 +110,12 @@ export function dispatch(deps: DispatchDeps, job: Job, response: ServerResponse)
     for (const other of attempts) {
       if (other === attempt || other.state === 'over') continue
       settle(other, true)
-      other.call?.abort()
+      letGo(other)
     }
   }
 
   function onFailure(attempt: Attempt, error: Error, reached: boolean): void {
+    if (winner !== null && winner !== attempt) return
     settle(attempt, false)
     picker.down(attempt.instance, deps.nowMs())
     if (winner === attempt) {
@@ -140,6 +146,7 @@ export function dispatch(deps: DispatchDeps, job: Job, response: ServerResponse)
   function start(avoid: number): void {
     const instance = picker.pick(job.candidates, workMs, deps.nowMs(), weightsOf(job), avoid)
     if (instance < 0) {
+      if (attempts.some((a) => a.state !== 'over')) return
       return finished.reject(
         new RouterException(279, 'ALL_CONNECTION_TRIES_FAILED', 'No instance can answer'),
       )
@@ -151,11 +158,14 @@ export function dispatch(deps: DispatchDeps, job: Job, response: ServerResponse)
     let isError = false
     const handler: UpstreamHandler = {
       onHead(head) {
+        // Another one has answered first.
+        if (winner !== null) return
         isError = head.status >= 400
         onAnswer(attempt)
         relay.onHead(head)
       },
       onBody(piece, isLast) {
+        if (winner !== attempt) return
         relay.onBody(piece, isLast)
         if (!isLast) return
         settle(attempt, true)
@@ -187,6 +197,10 @@ export function dispatch(deps: DispatchDeps, job: Job, response: ServerResponse)
     hedgeTimer = setTimeout(hedge, deps.hedging.delayMs(workMs))
   }
   return finished.promise
+}
+
+function letGo({ call }: Attempt): void {
+  setTimeout(() => call?.abort(), UNNEEDED_MS).unref()
 }
 
 function weightsOf({ plan, candidates }: Job): readonly number[] | undefined {

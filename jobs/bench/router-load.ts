@@ -1,5 +1,14 @@
 import { Agent, request } from 'node:http'
 
+const agents = new Map<string, Agent>()
+
+/** Connections to a contender, kept over its turns. */
+function agentOf(url: string): Agent {
+  let agent = agents.get(url)
+  if (agent === undefined) agents.set(url, (agent = new Agent({ keepAlive: true, maxSockets: 256 })))
+  return agent
+}
+
 /** Queries at a steady rate, whether or not the earlier ones have been answered. */
 export interface OpenLoad {
   readonly url: string
@@ -10,7 +19,7 @@ export interface OpenLoad {
 
 /** Latencies of all queries, ms, from when each was due; failed ones count as Infinity. */
 export async function runOpenLoad({ url, perSecond, seconds, queryOf }: OpenLoad): Promise<number[]> {
-  const agent = new Agent({ keepAlive: true, maxSockets: 256 })
+  const agent = agentOf(url)
   const count = Math.round(perSecond * seconds)
   const began = performance.now()
   const answers: Promise<number>[] = []
@@ -25,9 +34,7 @@ export async function runOpenLoad({ url, perSecond, seconds, queryOf }: OpenLoad
       ),
     )
   }
-  const latencies = await Promise.all(answers)
-  agent.destroy()
-  return latencies
+  return Promise.all(answers)
 }
 
 /** Sends `count` queries over `connections`, each after the answer of the one before; resolves with the failures. */

@@ -8,6 +8,7 @@ const INSTANCES = 5
 /** One of five is slowed: 20 %. */
 const SLOW_MS = 250
 const PER_SECOND = 40
+const WARM_UP_TURNS = 3
 const GIB = 2 ** 30
 
 /** What `npm run bench -- router` prints last. */
@@ -46,7 +47,10 @@ const queryOf =
   (i: number): string =>
     `SELECT count(), sum(v) FROM ${table} WHERE k = 'k${(i * 7919) % 1000}'`
 
-/** Each contender in turn, each round with another instance slowed. */
+/**
+ * The contenders take turns of a second each, in another order each time, so that whatever else the machine does falls on
+ * all alike; each round another instance is slowed. The first turns of a round let everybody notice and do not count.
+ */
 async function measureLatency(
   contenders: readonly Contender[],
   instances: BenchInstances,
@@ -57,16 +61,13 @@ async function measureLatency(
   for (let round = 0; round < rounds; round++) {
     const slow = instances.list[(2 * round + 1) % INSTANCES]
     slow?.setDelay(SLOW_MS)
-    // Another order each round, so that nobody always comes first.
-    const order = contenders.map((_, i) => contenders[(i + round) % contenders.length] as Contender)
-    for (const { name, url } of order) {
-      const latencies = await runOpenLoad({
-        url,
-        perSecond: PER_SECOND,
-        seconds,
-        queryOf: queryOf(instances.table),
-      })
-      all.get(name)?.push(...latencies)
+    for (let turn = -WARM_UP_TURNS; turn < seconds; turn++) {
+      for (let i = 0; i < contenders.length; i++) {
+        const { name, url } = contenders[(i + turn + WARM_UP_TURNS) % contenders.length] as Contender
+        const load = { url, perSecond: PER_SECOND, seconds: 1, queryOf: queryOf(instances.table) }
+        const latencies = await runOpenLoad(load)
+        if (turn >= 0) all.get(name)?.push(...latencies)
+      }
     }
     slow?.setDelay(0)
   }
