@@ -14,6 +14,9 @@ const FAST = 0.3
 const DRIFT_IS_FAR = 4
 /** What stays per outcome of a factor above 1 while coverage is above its promise: the model below learns the new spread too, and then needs no help. */
 const RETURN = 1 - 1 / 40
+/** Hits in a row of which one row in twenty is as long when the promise is kept: from here on the width shrinks by this much per hit. */
+const LONG_RUN = 60
+const SHRINK = 0.02
 const MOST = Math.log(100)
 
 /**
@@ -26,6 +29,8 @@ export class WidthTracker {
   #logFactor = 0
   #coverage = PROMISED
   #seen = 0
+  /** Hits since the last miss. */
+  #run = 0
 
   /** Multiply the distance of every quantile from the median by this. */
   get factor(): number {
@@ -49,6 +54,8 @@ export class WidthTracker {
     const drift = Math.abs(this.#coverage - PROMISED) / NOISE
     const far = Math.max(0, Math.min(1, (drift - TOLERATED) / (DRIFT_IS_FAR - TOLERATED)))
     const step = SLOW + (FAST - SLOW) * (this.#coverage < PROMISED ? far : far / 4)
+    this.#run = isInside ? this.#run + 1 : 0
+    if (this.#run > LONG_RUN) this.#logFactor -= SHRINK
     const moved = this.#logFactor + step * (isInside ? PROMISED - 1 : PROMISED)
     const isWide = this.#logFactor > 0 && this.#coverage > PROMISED
     this.#logFactor = Math.max(-MOST, Math.min(MOST, isWide ? moved * RETURN : moved))
@@ -58,11 +65,13 @@ export class WidthTracker {
     writer.f64(this.#logFactor)
     writer.f64(this.#coverage)
     writer.varint(this.#seen)
+    writer.varint(this.#run)
   }
 
   decode(reader: ByteReader): void {
     this.#logFactor = reader.f64()
     this.#coverage = reader.f64()
     this.#seen = reader.varint()
+    this.#run = reader.varint()
   }
 }

@@ -61,7 +61,7 @@ describe('live coverage', () => {
         expect(share(settled)).toBeGreaterThan(0.93)
         expect(share(settled)).toBeLessThan(0.97 + 0.005)
       }),
-      { numRuns: 5 },
+      { numRuns: 8 },
     )
   })
 
