@@ -1,0 +1,117 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { expect, onTestFinished, test } from 'vitest'
+import { type DispatchCounters, dispatch } from '../../../infra/query-router/dispatch.ts'
+import { createUpstream } from '../../../infra/query-router/upstream.ts'
+import { failOnLeaks } from '../../support/leaks.ts'
+
+failOnLeaks()
+
+async function serve(answer: (request: IncomingMessage, response: ServerResponse) => void): Promise<string> {
+  const server: Server = createServer(answer)
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
+  onTestFinished(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+}
+
+/** A router of one statement over two instances, the first of which is asked first. */
+async function front(urls: readonly string[], mayHedge: boolean, isRead = true) {
+  const upstreams = urls.map((url) => createUpstream(url))
+  onTestFinished(() => upstreams.forEach((u) => u.close()))
+  const counters: DispatchCounters = { requests: 0, retries: 0, hedges: 0, hedgesWon: 0, brokenAnswers: 0 }
+  const failures: Error[] = []
+  const url = await serve((request, response) => {
+    const plan = {
+      kind: 'one',
+      candidates: [0, 1],
+      weights: [],
+      segments: [],
+      isRead,
+      isGuarded: false,
+      operation: 'q',
+    } as const
+    const job = {
+      method: 'POST',
+      path: '/',
+      headers: [],
+      body: Buffer.from('SELECT 1'),
+      plan,
+      candidates: [0, 1],
+      mayHedge,
+      extraHeaders: [],
+    }
+    const picker = {
+      pick: (
+        candidates: readonly number[],
+        _work: number,
+        _now: number,
+        _weights?: readonly number[],
+        avoid = -1,
+      ) => candidates.find((i) => i !== avoid) ?? -1,
+      begin() {},
+      answered() {},
+      end() {},
+      down() {},
+      probesDue: () => [],
+      isOut: () => false,
+      probed() {},
+    }
+    const deps = {
+      upstreams,
+      names: ['a', 'b'],
+      picker,
+      expectation: { of: () => 5, note() {} },
+      hedging: { delayMs: () => 20, take: () => true, note() {} },
+      nowMs: () => performance.now(),
+      counters,
+    }
+    request.resume()
+    dispatch(deps, job, response).catch((error: Error) => {
+      failures.push(error)
+      response.writeHead(503).end(error.message)
+    })
+  })
+  const ask = async () => (await fetch(url, { method: 'POST', headers: { connection: 'close' } })).text()
+  return { ask, counters, failures }
+}
+
+test('a late read is answered by the second instance, and the first one ends in its own time', async () => {
+  const late = Promise.withResolvers<ServerResponse>()
+  const slow = await serve((_, response) => late.resolve(response))
+  const fast = await serve((_, response) => response.end('fast'))
+  const { ask, counters } = await front([slow, fast], true)
+  expect(await ask()).toBe('fast')
+  const first = await late.promise
+  expect(first.destroyed).toBe(false)
+  first.end('slow')
+  expect(counters).toMatchObject({ hedges: 1, hedgesWon: 1, brokenAnswers: 0 })
+})
+
+test('a connection that breaks before the first byte: a read goes to another instance, a write does not', async () => {
+  let written = 0
+  const breaks = await serve((request) => request.socket.destroy())
+  const sound = await serve((_, response) => {
+    written++
+    response.end('sound')
+  })
+  const read = await front([breaks, sound], false)
+  expect(await read.ask()).toBe('sound')
+  expect(read.counters).toMatchObject({ retries: 1 })
+  written = 0
+  const write = await front([breaks, sound], true, false)
+  expect(await write.ask()).toContain('It may or may not have taken effect')
+  expect(written).toBe(0)
+})
+
+test('an answer that breaks off is broken off for the client', async () => {
+  const cut = await serve((_, response) => {
+    response.write('part')
+    setImmediate(() => response.destroy())
+  })
+  const { ask, counters } = await front([cut, cut], true)
+  await expect(ask()).rejects.toThrow(/terminated|failed|closed/)
+  expect(counters).toMatchObject({ brokenAnswers: 1, retries: 0 })
+})
