@@ -54,7 +54,7 @@ export type TopologyChoice = 'features' | 'forecasts' | 'decisions' | 'all'
 
 /** `forestall stream`: pipelines on the user's own Kafka. */
 export interface StreamArgs extends CommonArgs {
-  readonly subsystem: string
+  readonly subsystem: 'traffic-routing' | 'data-sharding'
   readonly topology: TopologyChoice
   /** Stable name of this process among those of the same topology. */
   readonly slot: string
@@ -62,8 +62,10 @@ export interface StreamArgs extends CommonArgs {
   readonly prefix: string
   /** Length of a feature window, ms. */
   readonly windowMs: number
-  /** File that says what is routed over what. */
-  readonly network: string
+  /** traffic-routing: file that says what is routed over what. */
+  readonly network?: string
+  /** data-sharding: file that names services and their instances. */
+  readonly services?: string
   readonly dataDir: string
 }
 

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import { type Command, Option } from 'commander'
+import { Argument, type Command, Option } from 'commander'
 import {
   integerBetween,
   parseDuration,
@@ -31,6 +31,7 @@ const speedOption = (): Option =>
 
 const DEMO_WINDOW_MS = 1000
 const DATA_WINDOW_MS = 300_000
+const QUERY_WINDOW_MS = 900_000
 const PORTS = integerBetween(0, 65_535)
 const SEEDS = integerBetween(0, 2 ** 32 - 1)
 const STREAMS = integerBetween(1, 100_000)
@@ -85,7 +86,11 @@ Examples:
 function addStream(program: Command, finish: Finish): void {
   program
     .command('stream')
-    .argument('[subsystem]', 'which pipelines', 'traffic-routing')
+    .addArgument(
+      new Argument('[subsystem]', 'which pipelines')
+        .choices(['traffic-routing', 'data-sharding'])
+        .default('traffic-routing'),
+    )
     .description('run pipelines on your own Kafka; start it more often, on more machines, to scale')
     .addOption(
       new Option('--topology <name>', 'part that this process runs')
@@ -93,13 +98,23 @@ function addStream(program: Command, finish: Finish): void {
         .default('all'),
     )
     .option('--slot <name>', 'stable name of this process among those of the same topology', parseName, '0')
-    .requiredOption(
+    .option(
       '--network <file>',
-      'links, streams and their candidate paths (docs/how-to/network-file.md)',
+      'traffic-routing: links, streams and their candidate paths (docs/how-to/network-file.md)',
+      (file: string) => resolve(file),
+    )
+    .option(
+      '--services <file>',
+      'data-sharding: services and their instances (docs/how-to/data-sharding.md)',
       (file: string) => resolve(file),
     )
     .option('--prefix <text>', 'prefix of all topics and groups', parseName)
-    .addOption(windowOption())
+    .addOption(
+      new Option(
+        '--window <duration>',
+        'length of a feature window (default: 1s, data-sharding 15m)',
+      ).argParser(parseDuration),
+    )
     .addOption(dataDirOption())
     .addHelpText(
       'after',
@@ -109,10 +124,12 @@ Kafka, ClickHouse and registry come from the environment, or from a stack that r
 Examples:
   $ export KAFKA_BROKERS=kafka-1:9092,kafka-2:9092 SCHEMA_REGISTRY_URL=http://registry:8081 CLICKHOUSE_URL=http://ch:8123
   $ npm run forestall -- stream traffic-routing --network network.json --topology features --slot a
-  $ npm run forestall -- stream traffic-routing --network network.json --topology decisions --slot a`,
+  $ npm run forestall -- stream traffic-routing --network network.json --topology decisions --slot a
+  $ npm run forestall -- stream data-sharding --services services.json`,
     )
-    .action(async (subsystem: string, _: unknown, command: Command) => {
-      const { prefix = '', window: windowMs, ...rest } = command.optsWithGlobals()
+    .action(async (subsystem: StreamArgs['subsystem'], _: unknown, command: Command) => {
+      const { prefix = '', window, ...rest } = command.optsWithGlobals()
+      const windowMs = window ?? (subsystem === 'data-sharding' ? QUERY_WINDOW_MS : DEMO_WINDOW_MS)
       const { runStream } = await import('./stream.ts')
       finish((await runStream({ ...rest, subsystem, prefix, windowMs } as StreamArgs)) as ExitCode)
     })

@@ -40,7 +40,9 @@ test('a service named like a shell command stays one argument', async () => {
     createScaleTable().applier,
     () => undefined,
   )
-  await command.applier.apply(decision(2, '$(reboot); x'), context)
+  await expect(command.applier.apply(decision(2, '$(reboot); x'), context)).resolves.toEqual({
+    instances: '2',
+  })
 })
 
 test('a command that fails refuses the decision with its words; what stood before stands, and it is tried again', async () => {

@@ -1,0 +1,66 @@
+import { readFile } from 'node:fs/promises'
+import { z } from 'zod'
+import { ForestallError } from '#core/ports'
+import { dataConfig, type DataConfig } from '#data-sharding'
+
+const Service = z.strictObject({
+  service: z.string().min(1),
+  instances: z.array(z.string().min(1)).min(1),
+  replicas: z.number().min(1).default(1.1),
+  capacity: z.number().positive(),
+  minInstances: z.int().positive().default(1),
+  maxInstances: z.int().positive(),
+})
+/** Settings of DataConfig that a file may give; what is left out keeps its default. */
+const Settings = z
+  .strictObject({
+    segments: z.int().positive(),
+    routing: z.enum(['live', 'equal']),
+    scope: z.string().min(1),
+    graceMs: z.number().min(0),
+    partitions: z.int().positive(),
+    maxAheadMs: z.number().min(0),
+    idleMs: z.number().positive(),
+    dayWindows: z.int().positive(),
+    copiesPerWindow: z.int().positive(),
+    leadWindows: z.int().positive(),
+    patienceWindows: z.int().positive(),
+    patternWindows: z.int().positive(),
+    leastProbability: z.number().min(0).max(1),
+    maxPatterns: z.int().positive(),
+    mode: z.enum(['dry_run', 'apply']),
+    seed: z.int().min(0),
+  })
+  .partial()
+const File = z.strictObject({ services: z.array(Service).min(1), settings: Settings.default({}) })
+
+const DAY_MS = 86_400_000
+
+/**
+ * Settings of data-sharding from a JSON file: `{"services": [{"service", "instances", "replicas", "capacity",
+ * "minInstances", "maxInstances"}], "settings": {…}}`; the capacity is work per window. A day has as many windows as fit
+ * into it, unless the file says otherwise. Throws CONFIG_INVALID with file and field.
+ */
+export async function readServicesFile(file: string, windowMs: number): Promise<DataConfig> {
+  let parsed: unknown
+  try {
+    parsed = JSON.parse(await readFile(file, 'utf8'))
+  } catch (cause) {
+    throw new ForestallError('CONFIG_INVALID', `${file} is not a JSON file that can be read.`, { cause })
+  }
+  const checked = File.safeParse(parsed)
+  if (!checked.success) {
+    const [issue] = checked.error.issues
+    throw new ForestallError('CONFIG_INVALID', `${file}: ${issue?.path.join('.')}: ${issue?.message}.`, {
+      cure: `Change ${file}.`,
+    })
+  }
+  const { services, settings } = checked.data
+  const given = Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined))
+  return dataConfig({
+    dayWindows: Math.max(1, Math.round(DAY_MS / windowMs)),
+    ...(given as Partial<DataConfig>),
+    services,
+    windowMs,
+  })
+}
