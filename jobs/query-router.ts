@@ -10,6 +10,7 @@ import { errorLines, type ExitCode } from './errors-exit.ts'
 import { readQueryRouterConfig } from './query-router-config.ts'
 import { type OpenRouter, openQueryRouter } from './query-router-open.ts'
 import { ofService, placementApplier } from './query-router-placement.ts'
+import { openRouterReports, type RouterReports } from './router-reports.ts'
 import { signalled } from './signals.ts'
 
 /** `forestall query-router`. */
@@ -81,8 +82,19 @@ export async function runQueryRouter(asked: QueryRouterArgs): Promise<ExitCode> 
   const broker = await openBroker(found, `forestall-query-router-${config.service}`)
   const signals = signalled()
   let opened: OpenRouter | null = null
+  let reports: RouterReports | null = null
   let stopFollowing: (() => Promise<void>) | null = null
   try {
+    reports = await openRouterReports({
+      broker,
+      codec,
+      topicPrefix: replayPrefix(args.replayId),
+      service: config.service,
+      capacity: 0,
+      clock: systemClock,
+      onWarning: warn,
+    })
+    const { onQuery } = reports
     const password = process.env['FORESTALL_ROUTER_PASSWORD']
     opened = await openQueryRouter({
       config,
@@ -91,9 +103,16 @@ export async function runQueryRouter(asked: QueryRouterArgs): Promise<ExitCode> 
       clock: systemClock,
       topicPrefix: replayPrefix(args.replayId),
       onWarning: warn,
+      onQuery,
       ...(password === undefined ? {} : { password }),
     })
     stopFollowing = await followPlacement(args, opened, config, broker, codec)
+    // One router of a service applies its log, and speaks for the instances.
+    if (config.apply)
+      reports.begin(
+        opened,
+        config.instances.map(({ name }) => name),
+      )
     const { url } = opened.router
     const line = { url, service: config.service, instances: config.instances.length, log: opened.topic }
     process.stdout.write(
@@ -107,6 +126,7 @@ export async function runQueryRouter(asked: QueryRouterArgs): Promise<ExitCode> 
     signals.release()
     await stopFollowing?.()
     await opened?.stop()
+    await reports?.close()
     await broker.close()
   }
   return 0

@@ -30,7 +30,7 @@ export interface RouterReportsOptions {
   readonly codec: RecordCodec
   readonly topicPrefix: string
   readonly service: string
-  /** Work per second that one instance can do. */
+  /** Work per second that one instance can do; 0: not known. */
   readonly capacity: number
   readonly everyMs?: number
   readonly clock: Clock
@@ -80,12 +80,12 @@ export async function openRouterReports(options: RouterReportsOptions): Promise<
   }
 }
 
-function reportsOf({ picker, appliers }: OpenRouter, names: readonly string[]): PipelineReport[] {
+function reportsOf({ picker, applied }: OpenRouter, names: readonly string[]): PipelineReport[] {
   const views = picker.view(performance.now())
   return names.map((name, i) => ({
     name,
     up: views[i]?.isDown === false,
-    segments: appliers[i]?.segments() ?? [],
+    segments: applied[i]?.segments() ?? [],
   }))
 }
 

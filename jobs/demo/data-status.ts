@@ -97,7 +97,7 @@ export function statusOf(parts: DataParts, load: DataLoadReport | null): DataSta
       name,
       up: views[i]?.isDown === false,
       inFlight: views[i]?.inFlight ?? 0,
-      segments: opened.appliers[i]?.segments().length ?? 0,
+      segments: opened.applied[i]?.segments().length ?? 0,
       queriesPerSecond: loads[name] ?? 0,
     })),
     queries,
