@@ -54,8 +54,8 @@ export interface SessionEvents {
 const DRAIN_LOOK_MS = 50
 const DRAIN_LIMIT_MS = 180_000
 const RECORDS_PER_SECOND = 2000
-/** Placements change no faster than this. */
-const DATA_WINDOW_MS = 2000
+/** Placements change no faster than this: moves take their share of what may be two cores. */
+const DATA_WINDOW_MS = 4000
 
 const partDied = ({ part, how, logFile }: PartDeath): ForestallError =>
   new ForestallError(

@@ -8,7 +8,7 @@ export const SERVICE = 'orders'
 /** Embedded instances. */
 export const INSTANCES = 5
 /** Queries per second that one instance counts as able to do. */
-export const INSTANCE_CAPACITY = 30
+export const INSTANCE_CAPACITY = 25
 /** Inserts per second of the load. */
 export const INSERTS_PER_SECOND = 2
 
@@ -19,7 +19,7 @@ const KEYS = 200
 const ALPHA = 1.1
 const PHASE_MS = 20_000
 const PHASES = 3
-const QUERIES_PER_SECOND = 60
+const QUERIES_PER_SECOND = 50
 
 /** The load: a hot set that moves every 20 s and comes back after a minute, which is its day. */
 export const demoKeys = (): HotKeys =>
