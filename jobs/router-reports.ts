@@ -13,7 +13,7 @@ import type { OpenRouter } from './query-router-open.ts'
 /** What a router tells Kafka about itself. */
 export interface RouterReports {
   /** Takes a query; a router is opened with it. */
-  onQuery(query: LoggedQuery): void
+  readonly onQuery: (query: LoggedQuery) => void
   /** Begins to report the instances of a router. */
   begin(opened: OpenRouter, names: readonly string[]): void
   counts(): QueryLogCounts

@@ -152,8 +152,8 @@ async function openParts(
     replayId,
     id: 'query-router',
     reversibleMs: REVERSIBLE_MS,
-    onPhase: moves.onPhase,
-    onPause: moves.onPause,
+    onPhase: (state) => moves.onPhase(state),
+    onPause: (elapsedMs) => moves.onPause(elapsedMs),
   })
   undo.push(stop)
   if (follower === null) throw new RangeError('the mover follows no decisions')
