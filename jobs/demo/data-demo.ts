@@ -145,7 +145,7 @@ async function openParts(
   })
   undo.push(() => opened.stop())
   const moves = createMoveCounts()
-  const { mover, follower, stop } = await openMover({
+  const moving = await openMover({
     ...shared,
     config: routerConfig,
     opened,
@@ -155,7 +155,8 @@ async function openParts(
     onPhase: (state) => moves.onPhase(state),
     onPause: (elapsedMs) => moves.onPause(elapsedMs),
   })
-  undo.push(stop)
+  undo.push(() => moving.stop())
+  const { mover, follower } = moving
   if (follower === null) throw new RangeError('the mover follows no decisions')
   await pipelines.start()
   const followers = await followData({ ...shared, replayId, service: SERVICE, placement: follower })
