@@ -58,6 +58,11 @@ const LEAST_GAIN = 0.001
 /** A load this many standard deviations above what was expected is taken to last: at this share of it. */
 const SURPRISE = 4
 const LASTS = 0.85
+/** Sooner, if of late a plan costs below this share of the one in force, and lower by this much. */
+const FAR_BETTER = 0.4
+const FAR_GAIN = 0.005
+/** Days that are of late. Start-up copies, and a load that has changed its kind, must not be carried for a week. */
+const LATELY_DAYS = 1
 /** Life of a choice, in memories. */
 const LIFE = 4
 /** Days over which plans are compared. */
@@ -72,6 +77,8 @@ interface Contender {
   /** What serves now: the layout of a step before. */
   readonly serving: Layout
   cost: number
+  /** The same over the last days. */
+  lately: number
 }
 
 /** What the policy wants, and what it rests on. */
@@ -119,6 +126,7 @@ export class ShardPolicy {
       layout: rendezvousLayout(segments, instances),
       serving: rendezvousLayout(segments, instances),
       cost: 0,
+      lately: 0,
     }))
   }
 
@@ -144,6 +152,8 @@ export class ShardPolicy {
       const copies = this.#advance(contender, input)
       const cost = stepCost(ratio, copies)
       contender.cost += Math.max(1 / memory, 1 / this.#steps) * (cost - contender.cost)
+      const late = LATELY_DAYS * this.options.day
+      contender.lately += Math.max(1 / late, 1 / this.#steps) * (cost - contender.lately)
     }
     this.#choose()
     const target = this.#contenders.find(({ name }) => name === this.#followed)!.layout
@@ -218,25 +228,32 @@ export class ShardPolicy {
     if (this.#steps < memory / 2 || this.#steps - this.#heldSince < memory / 4) return
     const held = this.#contenders.find(({ name }) => name === this.#followed)!
     const best = this.#contenders.reduce((a, b) => (b.cost < a.cost ? b : a))
-    // Getting there costs copies, too: they must pay within the life that a choice is taken to have.
-    const change = (COPY_PRICE * distance(this.layout, best.layout)) / (LIFE * memory)
-    if (
-      best === held ||
-      best.cost + change > BETTER * held.cost ||
-      best.cost + change > held.cost - LEAST_GAIN
-    )
-      return
-    this.#followed = best.name
+    const latest = this.#contenders.reduce((a, b) => (b.lately < a.lately ? b : a))
+    if (this.#isWorth(best, best.cost, held.cost, BETTER, LEAST_GAIN)) this.#follow(best)
+    else if (this.#isWorth(latest, latest.lately, held.lately, FAR_BETTER, FAR_GAIN)) this.#follow(latest)
+  }
+
+  /** Getting there costs copies, too: they must pay within the life that a choice is taken to have. */
+  #isWorth({ name, layout }: Contender, cost: number, now: number, share: number, gain: number): boolean {
+    if (name === this.#followed) return false
+    const life = LIFE * MEMORY_DAYS * this.options.day
+    const there = cost + (COPY_PRICE * distance(this.layout, layout)) / life
+    return there <= share * now && there <= now - gain
+  }
+
+  #follow({ name }: Contender): void {
+    this.#followed = name
     this.#heldSince = this.#steps
   }
 
   /** Appends the state. */
   encode(out: ByteWriter): void {
     putLayout(out, this.layout)
-    for (const { layout, serving, cost } of this.#contenders) {
+    for (const { layout, serving, cost, lately } of this.#contenders) {
       putLayout(out, layout)
       putLayout(out, serving)
       out.f64(cost)
+      out.f64(lately)
     }
     putNumbers(out, this.#level)
     putNumbers(out, this.#hot)
@@ -253,6 +270,7 @@ export class ShardPolicy {
       takeLayout(from, contender.layout)
       takeLayout(from, contender.serving)
       contender.cost = from.f64()
+      contender.lately = from.f64()
     }
     takeNumbers(from, this.#level)
     takeNumbers(from, this.#hot)
