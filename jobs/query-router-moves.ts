@@ -13,6 +13,7 @@ import {
 } from '../pipelines/data-sharding/dataplane.ts'
 import type { QueryRouterConfig } from './query-router-config.ts'
 import type { OpenRouter } from './query-router-open.ts'
+import { ofService } from './query-router-placement.ts'
 
 /** Moves between the instances of an open router, and the decisions that ask for them. */
 export interface OpenMover {
@@ -36,6 +37,8 @@ export interface OpenMoverOptions {
   readonly replayId: string | null
   /** Who acknowledges. */
   readonly id: string
+  /** Keeps what stands, to restart without Kafka. */
+  readonly snapshotFile?: string
   readonly reversibleMs?: number
   readonly onPhase?: (state: DataMoveState) => void
   readonly onPause?: (elapsedMs: number) => void
@@ -110,9 +113,13 @@ export async function openMover(options: OpenMoverOptions): Promise<OpenMover> {
             },
           }),
           id: options.id,
-          source: createBrokerSource(broker, names.decisions, (value) =>
-            codec.decodeAsync(value, 0, value.length, 'DataShardDecision'),
+          source: ofService(
+            createBrokerSource(broker, names.decisions, (value) =>
+              codec.decodeAsync(value, 0, value.length, 'DataShardDecision'),
+            ),
+            service,
           ),
+          ...(options.snapshotFile === undefined ? {} : { snapshotFile: options.snapshotFile }),
           sendAck: (ack) => acks.send(ack),
           clock,
           kind: 'placement',

@@ -8,6 +8,7 @@ import { type CommonArgs, replayPrefix } from './args.ts'
 import { findConnections, findReplay, openBroker, openCodec } from './connect.ts'
 import { errorLines, type ExitCode } from './errors-exit.ts'
 import { readQueryRouterConfig } from './query-router-config.ts'
+import { openMover } from './query-router-moves.ts'
 import { type OpenRouter, openQueryRouter } from './query-router-open.ts'
 import { ofService, placementApplier } from './query-router-placement.ts'
 import { openRouterReports, type RouterReports } from './router-reports.ts'
@@ -73,6 +74,33 @@ async function followPlacement(
   }
 }
 
+/** Follows the placement of the router's service, and moves what it asks for. */
+async function followMoves(
+  args: QueryRouterArgs,
+  opened: OpenRouter,
+  config: ReturnType<typeof readQueryRouterConfig>,
+  broker: Broker,
+  codec: RecordCodec,
+): Promise<() => Promise<void>> {
+  const password = process.env['FORESTALL_ROUTER_PASSWORD']
+  const moves = await openMover({
+    config,
+    opened,
+    broker,
+    codec,
+    clock: systemClock,
+    topicPrefix: replayPrefix(args.replayId),
+    replayId: args.replayId,
+    id: `${hostname()}:query-router:${config.service}`,
+    onPhase: ({ segment, from, to, phase }) =>
+      process.stderr.write(`segment ${segment} ${from} -> ${to || 'none'}: ${phase}\n`),
+    onWarning: warn,
+    ...(password === undefined ? {} : { password }),
+    ...(args.snapshotFile === undefined ? {} : { snapshotFile: args.snapshotFile }),
+  })
+  return () => moves.stop()
+}
+
 /** Runs a query router until it is told to stop. */
 export async function runQueryRouter(asked: QueryRouterArgs): Promise<ExitCode> {
   const config = readQueryRouterConfig(asked.file)
@@ -106,8 +134,10 @@ export async function runQueryRouter(asked: QueryRouterArgs): Promise<ExitCode> 
       onQuery,
       ...(password === undefined ? {} : { password }),
     })
-    stopFollowing = await followPlacement(args, opened, config, broker, codec)
-    // One router of a service applies its log, and speaks for the instances.
+    // One router of a service applies its log, moves its segments, and speaks for the instances.
+    stopFollowing = config.apply
+      ? await followMoves(args, opened, config, broker, codec)
+      : await followPlacement(args, opened, config, broker, codec)
     if (config.apply)
       reports.begin(
         opened,

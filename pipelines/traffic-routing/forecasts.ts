@@ -117,7 +117,7 @@ class ForecastProcessor implements RoundProcessor {
       this.#bank.options.originGrid,
     )
     // What a replayed round says stands already; but the calibration waits for the outcomes of its risks.
-    const issue = { issuedMs: round.timeMs, origins, events, out: round.replayed ? SILENT : out }
+    const issue = { issuedMs: round.timeMs, origins, events, out }
     for (const key of [...present.keys()].sort()) {
       const series = present.get(key) as Series
       if (!round.replayed || series.limit !== undefined) this.#publish(key, series, issue)
@@ -298,8 +298,6 @@ class ForecastProcessor implements RoundProcessor {
     this.#risks.decode(reader)
   }
 }
-
-const SILENT: RoundOutput = { emit: () => undefined }
 
 const OUTPUTS = {
   forecasts: { topic: 'forecasts.traffic', record: 'Forecast', marked: true },

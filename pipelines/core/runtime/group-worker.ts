@@ -23,6 +23,8 @@ import type { Worker, WorkerOptions } from './worker.ts'
 const DEFAULT_COMMIT_MS = 100
 const DEFAULT_PENDING_BYTES = 16 << 20
 const DEFAULT_STATE_BYTES = 2 ** 30
+/** Memory is summed up after so many records, and at every tick: all windows after each small batch would be half of the time. */
+const CHECKED_EVERY = 10_000
 
 /**
  * A worker as a member of its group. Everything that touches tasks or the transaction runs one after the other
@@ -44,6 +46,8 @@ export class GroupWorker implements Worker {
   readonly #ticks: Ticks
   /** Since when a rebalance has been under way: nothing can be committed. */
   #heldSinceMs: number | undefined
+  /** Records since memory was last summed up. */
+  #unchecked = 0
   #partitions = new Map<string, number>()
   #gate: Promise<unknown> = Promise.resolve()
   #stopped = false
@@ -265,7 +269,8 @@ export class GroupWorker implements Worker {
       if (this.#full() && this.#heldSinceMs === undefined) await this.#begin()
       else if (this.#tasks.urgent) this.#ticks.soon()
       else if (this.#commits.due && !this.#commits.busy) await this.#begin()
-      this.#bound()
+      this.#unchecked += cursor.recordCount
+      if (this.#heldSinceMs !== undefined || this.#unchecked >= CHECKED_EVERY) this.#bound()
     } catch (error) {
       this.#failed(error as Error)
     }
@@ -276,6 +281,7 @@ export class GroupWorker implements Worker {
   }
 
   #bound(): void {
+    this.#unchecked = 0
     const stuck = this.#heldSinceMs !== undefined && this.#full()
     this.#backPressure.update(this.#tasks.list, this.#tasks.bytes, stuck, this.#reader)
   }

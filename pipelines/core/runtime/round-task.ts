@@ -30,7 +30,7 @@ export class RoundTask implements Task {
   readonly #readSnapshot: SnapshotSource
   readonly #inputs: RoundInputs
   readonly #rows = new RoundRows()
-  readonly #processor: RoundProcessor
+  #processor: RoundProcessor
   /** Rounds up to this stand already: their outputs are dropped. */
   #emittedThroughMs = Number.NEGATIVE_INFINITY
   #doneThroughMs = Number.NEGATIVE_INFINITY
@@ -78,18 +78,34 @@ export class RoundTask implements Task {
   }
 
   async restore(starts: ReadonlyMap<string, TaskStart>): Promise<ReadonlyMap<string, number>> {
-    const snapshot = await this.#readSnapshot(this.#snapshotTopic, this.#partition)
+    const snapshot = this.#usable(await this.#readSnapshot(this.#snapshotTopic, this.#partition))
     const { from, resumed, emittedThroughMs } = this.#inputs.restore(starts, snapshot, this.id, (error) =>
       this.#context.warn(error),
     )
     this.#emittedThroughMs = this.#watermarkMs = emittedThroughMs
-    if (resumed && snapshot !== undefined) {
-      this.#processor.restore(snapshot.state)
-      this.#doneThroughMs = snapshot.roundMs
+    if (snapshot !== undefined) {
+      if (resumed) this.#doneThroughMs = snapshot.roundMs
+      else this.#processor = this.#spec.create({ partition: this.#partition })
     }
     // Nothing to replay: what stands outside is read now, not while the first round waits.
     if (!resumed) await this.#goLive()
     return from
+  }
+
+  /** Takes over the state of a snapshot; one of another version or other options is left out, and its rounds are replayed. */
+  #usable(snapshot: Snapshot | undefined): Snapshot | undefined {
+    if (snapshot === undefined) return undefined
+    try {
+      this.#processor.restore(snapshot.state)
+      return snapshot
+    } catch (cause) {
+      this.#processor = this.#spec.create({ partition: this.#partition })
+      const what = `The snapshot of ${this.id} does not fit this version or these options`
+      this.#context.warn(
+        new ForestallError('STATE_UNREADABLE', `${what}: ${(cause as Error).message}`, { cause }),
+      )
+      return undefined
+    }
   }
 
   async process(cursor: RecordCursor): Promise<void> {

@@ -1,4 +1,4 @@
-import type { DataShardBody } from '#schemas'
+import type { DataMove, DataShardBody } from '#schemas'
 import { type Decision, type DecisionApplier, ForestallError } from '#core/ports'
 import type { Mover } from './mover.ts'
 
@@ -15,34 +15,56 @@ export interface ShardTarget {
 }
 
 /**
- * Puts decisions of `decisions.data.shards` into force: shares of reads at once, moves one after another. A decision
- * counts as applied once all its moves are switched. Reverting changes the shares only: where rows are does not expire.
- * Throws DATA_PLANE_REFUSED for a decision of another layout, and with the reason for moves that fail.
+ * Puts decisions of `decisions.data.shards` into force: shares of reads at once, then whatever moves lead from the
+ * instances that answer reads now to those that the decision wants. Its own moves give them their names; a decision
+ * that comes after one that was never put into force has fewer. It counts as applied once all moves are switched.
+ * Reverting changes the shares only: where rows are does not expire. Throws DATA_PLANE_REFUSED for a decision of
+ * another layout, and with the reason for moves that fail.
  */
 export function createShardApplier(target: ShardTarget): DecisionApplier<DataShardBody> {
   const { service, segments, mover } = target
   return {
-    async apply({ body }: Decision<DataShardBody>) {
+    async apply({ body, entity, epoch }: Decision<DataShardBody>) {
       if (body.service !== service || body.segments !== segments) {
         throw new ForestallError(
           'DATA_PLANE_REFUSED',
           `The decision is about ${body.service} in ${body.segments} segments, this is ${service} in ${segments}.`,
         )
       }
-      target.onWeights(body.segment, new Map(body.replicas.map((r) => [r.instance, r.weight])))
-      for (const move of body.moves) {
-        const { phase, reason } = await mover.move(body.segment, move)
-        if (phase === 'failed') {
-          throw new ForestallError('DATA_PLANE_REFUSED', `${move.move_id} has failed: ${reason}.`)
-        }
+      const wanted = body.replicas.filter(({ state }) => state !== 'draining')
+      target.onWeights(body.segment, new Map(wanted.map((r) => [r.instance, r.weight])))
+      // What was asked for before decides who answers reads now.
+      await mover.switched(body.segment)
+      const moves = movesTo(
+        mover.readers(body.segment),
+        wanted.map(({ instance }) => instance),
+      )
+      for (const { kind, from, to } of moves) {
+        const named = body.moves.find((move) => move.kind === kind && move.from === from && move.to === to)
+        const move_id = named?.move_id ?? `${entity}/${from}-${to}/${epoch}`
+        const { phase, reason } = await mover.move(body.segment, { move_id, kind, from, to })
+        if (phase === 'failed')
+          throw new ForestallError('DATA_PLANE_REFUSED', `${move_id} has failed: ${reason}.`)
       }
-      return { readers: mover.readers(body.segment).join(' '), moves: String(body.moves.length) }
+      return { readers: mover.readers(body.segment).join(' '), moves: String(moves.length) }
     },
     revert(entity) {
       const segment = Number(entity.slice(entity.lastIndexOf('/') + 1))
-      if (entity === `${service}/${entity.slice(entity.lastIndexOf('/') + 1)}` && Number.isInteger(segment))
-        target.onWeights(segment, null)
+      if (entity.startsWith(`${service}/`) && Number.isInteger(segment)) target.onWeights(segment, null)
       return Promise.resolve()
     },
   }
+}
+
+/** Moves that lead from some readers to others: one for one, then copies from a reader that stays, then drops. */
+export function movesTo(readers: readonly string[], wanted: readonly string[]): Omit<DataMove, 'move_id'>[] {
+  const missing = wanted.filter((name) => !readers.includes(name))
+  const surplus = readers.filter((name) => !wanted.includes(name))
+  const both = Math.min(missing.length, surplus.length)
+  const source = wanted.find((name) => readers.includes(name)) ?? missing[0] ?? ''
+  return [
+    ...missing.slice(0, both).map((to, i) => ({ kind: 'move' as const, from: surplus[i] as string, to })),
+    ...missing.slice(both).map((to) => ({ kind: 'copy' as const, from: source, to })),
+    ...surplus.slice(both).map((from) => ({ kind: 'drop' as const, from, to: '' })),
+  ]
 }

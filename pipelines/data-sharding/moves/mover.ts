@@ -27,6 +27,8 @@ export interface Mover {
   move(segment: number, move: DataMove): Promise<DataMoveState>
   /** Back to `from`; resolves once reads go there. Throws NOT_FOUND, or REQUEST_INVALID if it is too late. */
   reverse(moveId: string): Promise<DataMoveState>
+  /** Resolves once no move of a segment is on its way to its switch. */
+  switched(segment: number): Promise<void>
   /** Instances that answer reads of a segment, by name. */
   readers(segment: number): string[]
   /** What is known of moves, the oldest first. */
@@ -277,6 +279,8 @@ export function createMover(options: MoverOptions): Mover {
       for (const { pause } of moves.values()) pause?.end()
       for (const next of waiting.splice(0)) next()
       await Promise.allSettled([...moves.values()].map(({ over }) => over))
+      // Whoever waits for a switch must not wait for ever; the next mover goes on with it.
+      for (const { switched } of moves.values()) switched.reject(stopped())
       await log.close()
     },
     async move(segment, move) {
@@ -311,6 +315,10 @@ export function createMover(options: MoverOptions): Mover {
       if (running === undefined) throw new ForestallError('NOT_FOUND', `There is no move ${moveId}.`)
       return reverse(running)
     },
+    async switched(segment) {
+      const own = [...moves.values()].filter(({ state }) => state.segment === segment)
+      await Promise.all(own.map((running) => running.switched.promise))
+    },
     readers,
     states: () => [...moves.values()].map(({ state }) => state).sort((a, b) => a.began_at_ms - b.began_at_ms),
     async settled() {
@@ -318,3 +326,6 @@ export function createMover(options: MoverOptions): Mover {
     },
   }
 }
+
+const stopped = (): ForestallError =>
+  new ForestallError('REPLICA_LATE', 'The mover has stopped; the next one goes on.')

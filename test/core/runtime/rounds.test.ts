@@ -54,7 +54,7 @@ const forecastOf = (entity: string, timeMs: number, value: number): Forecast => 
   scale: null,
 })
 
-function withTotals(snapshotEvery: number): Topology {
+function withTotals(snapshotEvery: number, create = totals): Topology {
   const windows = flowWindows()
   return defineTopology({
     ...windows,
@@ -73,7 +73,7 @@ function withTotals(snapshotEvery: number): Topology {
         },
         outputs: { forecasts: { topic: 'forecasts.traffic', record: 'Forecast', marked: true } },
         snapshotEvery,
-        create: totals,
+        create,
       },
     },
   })
@@ -130,4 +130,31 @@ test('a marked output tells its progress once all of its origins have passed', a
   await driver.run()
   expect(driver.marks('forecasts.traffic')).toBe(2)
   expect(text(driver.output('forecasts.traffic', 'Forecast'))).toEqual([`a@${NOW + 1000} 1`])
+})
+
+test('a snapshot of another version is left out: its rounds are replayed, and the result is the same', async () => {
+  const values = Array.from({ length: 30 }, (_, i) => i + 1)
+  const warnings: Error[] = []
+  const ofAnotherVersion = (): RoundProcessor => ({
+    ...totals(),
+    restore() {
+      throw new RangeError('needs 1 byte, has 0')
+    },
+  })
+  const driver = await createTestDriver(withTotals(2, ofAnotherVersion), {
+    partitions,
+    clock: manualClock(NOW),
+    batchRecords: 2,
+    onWarning: (error) => warnings.push(error),
+  })
+  for (const [i, v] of values.entries()) {
+    driver.pipe('telemetry.flows', i % 2, 'Flow', flow(NOW + i * 400, `s${v % 3}`, v))
+    if (i % 10 !== 9) continue
+    await driver.run()
+    await driver.crash()
+  }
+  driver.end('telemetry.flows')
+  await driver.run()
+  expect(text(driver.output('forecasts.traffic', 'Forecast'))).toEqual(await straight(values))
+  expect(warnings[0]).toMatchObject({ code: 'STATE_UNREADABLE' })
 })
