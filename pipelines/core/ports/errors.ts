@@ -133,7 +133,8 @@ export const ERRORS = {
     cure: 'Open the address printed at the start: http://127.0.0.1 or http://localhost with its port.',
   },
   STATE_TOO_LARGE: {
-    cause: 'The open windows of a worker have reached maxStateBytes, and reading on would not close any of them soon.',
+    cause:
+      'The open windows of a worker have reached maxStateBytes, and reading on would not close any of them soon.',
     cure: 'Raise maxStateBytes, add workers, or shorten the windows, their grace, or the keys.',
   },
   REPLICA_LATE: {
