@@ -1,5 +1,6 @@
 import { Buffer } from 'node:buffer'
 import type { Readable } from 'node:stream'
+import { ForestallError } from '#core/ports'
 import type { ResponseHead } from './response-parser.ts'
 import type { Upstream } from './upstream.ts'
 
@@ -80,6 +81,36 @@ export function send(
   })
   return promise
 }
+
+/**
+ * As `ask`, but anything other than a good answer is thrown: WAREHOUSE_UNAVAILABLE with a cause if there is none,
+ * without one if the instance is not well, WAREHOUSE_REJECTED with its words if it refuses.
+ */
+export async function insistOnAnswer(
+  upstream: Upstream,
+  question: Question,
+  onPiece?: (piece: Buffer) => Promise<void>,
+): Promise<Answer> {
+  let answer: Answer
+  try {
+    answer = await ask(upstream, question, onPiece)
+  } catch (cause) {
+    throw new ForestallError('WAREHOUSE_UNAVAILABLE', `${upstream.url}: ${(cause as Error).message}`, {
+      cause,
+    })
+  }
+  if (answer.status === 200) return answer
+  const text = answer.body.toString().trim()
+  const kind = answer.status >= 500 ? 'WAREHOUSE_UNAVAILABLE' : 'WAREHOUSE_REJECTED'
+  throw new ForestallError(kind, `${upstream.url}: ${text}`)
+}
+
+/** Lines of an answer, without empty ones. */
+export const linesOf = (answer: Answer): string[] =>
+  answer.body
+    .toString()
+    .split('\n')
+    .filter((line) => line !== '')
 
 /** The value of a header; '' if it is missing. */
 export function headerOf(headers: readonly string[], name: string): string {

@@ -1,6 +1,6 @@
 import { Buffer } from 'node:buffer'
 import { ForestallError } from '#core/ports'
-import { type Answer, ask, literal, quoted, type Question } from './ask.ts'
+import { type Answer, insistOnAnswer, linesOf, literal, quoted, type Question } from './ask.ts'
 import { createUpstream } from './upstream.ts'
 
 /** Up to where one partition of the write log has been applied: see the write log. */
@@ -36,20 +36,8 @@ export function createHttpReplica(url: string, credentials: readonly string[] = 
   const remembering = new Set<string>()
   let isReady: Promise<void> | null = null
 
-  async function run(question: Question): Promise<Answer> {
-    let answer: Answer
-    try {
-      answer = await ask(upstream, { headers: credentials, isRepeatable: true, ...question })
-    } catch (cause) {
-      throw new ForestallError('WAREHOUSE_UNAVAILABLE', `${upstream.url}: ${(cause as Error).message}`, {
-        cause,
-      })
-    }
-    if (answer.status === 200) return answer
-    const text = answer.body.toString().trim()
-    const kind = answer.status >= 500 ? 'WAREHOUSE_UNAVAILABLE' : 'WAREHOUSE_REJECTED'
-    throw new ForestallError(kind, `${upstream.url}: ${text}`)
-  }
+  const run = (question: Question): Promise<Answer> =>
+    insistOnAnswer(upstream, { headers: credentials, isRepeatable: true, ...question })
 
   async function prepare(): Promise<void> {
     await run({ sql: `CREATE DATABASE IF NOT EXISTS ${STATE_DATABASE}` })
@@ -74,12 +62,7 @@ export function createHttpReplica(url: string, credentials: readonly string[] = 
     remembering.add(full)
   }
 
-  const rowsOf = (answer: Answer): string[][] =>
-    answer.body
-      .toString()
-      .split('\n')
-      .filter((line) => line !== '')
-      .map((line) => JSON.parse(line) as string[])
+  const rowsOf = (answer: Answer): string[][] => linesOf(answer).map((line) => JSON.parse(line) as string[])
 
   return {
     async insert({ database, table, columns }, rows, token) {

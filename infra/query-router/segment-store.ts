@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
-import { ForestallError } from '#core/ports'
-import { type Answer, ask, literal, quoted, type Question } from './ask.ts'
+import { type Answer, insistOnAnswer, linesOf, literal, quoted, type Question } from './ask.ts'
 import { createUpstream } from './upstream.ts'
 
 /** A sharded table, and the condition that picks the rows of the segment that moves. */
@@ -26,7 +25,7 @@ export interface HttpSegmentStore {
 
 /** Where tables are put aside. */
 const ASIDE = 'forestall_moves'
-/** Bounds how much of a copy is on its way. */
+/** Copies of large segments take what they take. */
 const NO_TIMEOUT = '0'
 
 /** Reads of a store that another one copies from; kept out of the interface that moves see. */
@@ -39,29 +38,13 @@ const readers = new WeakMap<
 export function createSegmentStore(url: string, credentials: readonly string[] = []): HttpSegmentStore {
   const upstream = createUpstream(url)
 
-  async function run(question: Question, onPiece?: (piece: Buffer) => Promise<void>): Promise<Answer> {
-    let answer: Answer
-    try {
-      answer = await ask(upstream, { headers: credentials, ...question }, onPiece)
-    } catch (cause) {
-      throw new ForestallError('WAREHOUSE_UNAVAILABLE', `${upstream.url}: ${(cause as Error).message}`, {
-        cause,
-      })
-    }
-    if (answer.status === 200) return answer
-    const text = answer.body.toString().trim()
-    const kind = answer.status >= 500 ? 'WAREHOUSE_UNAVAILABLE' : 'WAREHOUSE_REJECTED'
-    throw new ForestallError(kind, `${upstream.url}: ${text}`)
-  }
+  const run = (question: Question, onPiece?: (piece: Buffer) => Promise<void>): Promise<Answer> =>
+    insistOnAnswer(upstream, { headers: credentials, ...question }, onPiece)
 
   const command = async (sql: string): Promise<void> => {
     await run({ sql, search: { wait_end_of_query: '1' } })
   }
-  const lines = async (sql: string): Promise<string[]> =>
-    (await run({ sql, isRepeatable: true })).body
-      .toString()
-      .split('\n')
-      .filter((line) => line !== '')
+  const lines = async (sql: string): Promise<string[]> => linesOf(await run({ sql, isRepeatable: true }))
 
   /** Columns that an insert may name, in their order: those that are computed are computed again. */
   async function columnsOf({ database, table }: SegmentTable): Promise<string> {
