@@ -89,10 +89,10 @@ const countOf = async ({ client }: World, key: string): Promise<number> => {
 /** Writes rows of many keys until it is stopped; gives how many there are of each. */
 function startWriter({ client }: World, keys: readonly string[]) {
   const counts = new Map(keys.map((key) => [key, 0]))
-  let running = true
+  const stopping = new AbortController()
   let n = 0
   const done = (async () => {
-    while (running) {
+    while (!stopping.signal.aborted) {
       const values = keys.map((k) => ({ k, n: n++ }))
       await client.insert({ table: 'orders', values, format: 'JSONEachRow' })
       for (const { k } of values) counts.set(k, (counts.get(k) as number) + 1)
@@ -101,7 +101,7 @@ function startWriter({ client }: World, keys: readonly string[]) {
   return {
     counts,
     async stop() {
-      running = false
+      stopping.abort()
       await done
     },
   }
