@@ -6,7 +6,7 @@ import { type Broker, ForestallError, systemClock } from '#core/ports'
 import { type CalendarContent, readCalendar } from '#infra/adapters'
 import { type CommonArgs, replayPrefix } from './args.ts'
 import { findConnections, findReplay, openBroker, openCodec } from './connect.ts'
-import type { RecordCodec } from '#core/codec'
+import { readLatest, type RecordCodec } from '#core/codec'
 import type { ExitCode } from './errors-exit.ts'
 
 /** `forestall import-calendar`: events of an iCalendar file or URL to `events.calendar`. */
@@ -170,28 +170,8 @@ async function readStanding(
   topic: string,
 ): Promise<Map<string, CalendarEvent>> {
   const standing = new Map<string, CalendarEvent>()
-  const reader = broker.readPartitions({
-    partitions: [{ topic, partition: 0, from: 'earliest' }],
-    until: 'end',
-    onBatch: async (cursor) => {
-      while (cursor.next()) {
-        const { buffer, keyStart, keyLength, valueStart, valueLength } = cursor
-        if (keyLength < 0) continue
-        const key = buffer.toString('utf8', keyStart, keyStart + keyLength)
-        if (valueLength < 0) standing.delete(key)
-        else
-          standing.set(
-            key,
-            await codec.decodeAsync(buffer, valueStart, valueStart + valueLength, 'CalendarEvent'),
-          )
-      }
-    },
-  })
-  try {
-    await reader.done
-  } finally {
-    await reader.close()
-  }
+  for (const [key, value] of await readLatest(broker, topic))
+    standing.set(key, await codec.decodeAsync(value, 0, value.length, 'CalendarEvent'))
   return standing
 }
 

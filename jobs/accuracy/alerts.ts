@@ -1,7 +1,7 @@
 import { Buffer } from 'node:buffer'
 import type { ForecastAlert } from '#schemas'
 import { topicName } from '#schemas'
-import type { RecordCodec } from '#core/codec'
+import { readLatest, type RecordCodec } from '#core/codec'
 import type { Broker, Clock } from '#core/ports'
 import type { AccuracyRow } from './query.ts'
 
@@ -80,27 +80,7 @@ async function readAlerts(
   topic: string,
 ): Promise<Map<string, ForecastAlert>> {
   const standing = new Map<string, ForecastAlert>()
-  const reader = broker.readPartitions({
-    partitions: [{ topic, partition: 0, from: 'earliest' }],
-    until: 'stable',
-    onBatch: async (cursor) => {
-      while (cursor.next()) {
-        const { buffer, keyStart, keyLength, valueStart, valueLength } = cursor
-        if (keyLength < 0) continue
-        const key = buffer.toString('utf8', keyStart, keyStart + keyLength)
-        if (valueLength < 0) standing.delete(key)
-        else
-          standing.set(
-            key,
-            await codec.decodeAsync(buffer, valueStart, valueStart + valueLength, 'ForecastAlert'),
-          )
-      }
-    },
-  })
-  try {
-    await reader.done
-  } finally {
-    await reader.close()
-  }
+  for (const [key, value] of await readLatest(broker, topic))
+    standing.set(key, await codec.decodeAsync(value, 0, value.length, 'ForecastAlert'))
   return standing
 }

@@ -1,4 +1,5 @@
 import { Buffer } from 'node:buffer'
+import { readLatest } from '#core/codec'
 import type { Broker, TransactionalProducer } from '#core/ports'
 import { type LogCursor, LOG_START } from './table.ts'
 
@@ -18,25 +19,8 @@ export function addCursor(
 
 /** The cursor that stands for a source. Read after the producer's `init`: then no older poller can write another. */
 export async function readCursor(broker: Broker, topic: string, source: string): Promise<LogCursor> {
-  let cursor = LOG_START
-  const reader = broker.readPartitions({
-    partitions: [{ topic, partition: 0, from: 'earliest' }],
-    until: 'end',
-    onBatch(batch) {
-      while (batch.next()) {
-        const { buffer, keyStart, keyLength, valueStart, valueLength } = batch
-        if (keyLength < 0 || buffer.toString('utf8', keyStart, keyStart + keyLength) !== source) continue
-        if (valueLength < 0) cursor = LOG_START
-        else cursor = parse(buffer.toString('utf8', valueStart, valueStart + valueLength)) ?? cursor
-      }
-    },
-  })
-  try {
-    await reader.done
-  } finally {
-    await reader.close()
-  }
-  return cursor
+  const value = (await readLatest(broker, topic)).get(source)
+  return (value === undefined ? null : parse(value.toString())) ?? LOG_START
 }
 
 function parse(text: string): LogCursor | null {

@@ -1,4 +1,5 @@
 export * from './address.ts'
 export * from './columns.ts'
+export * from './read-latest.ts'
 export * from './records.ts'
 export * from './wire.ts'

@@ -1,5 +1,5 @@
 import { Buffer } from 'node:buffer'
-import type { RecordCodec } from '#core/codec'
+import { readLatest, type RecordCodec } from '#core/codec'
 import { type Broker, type Clock, ForestallError, type TransactionalProducer } from '#core/ports'
 import type { DataMoveState } from '#schemas'
 
@@ -30,27 +30,11 @@ export function createMoveLog({ broker, codec, topic, service, clock }: MoveLogO
   let turn: Promise<unknown> = Promise.resolve()
 
   async function readAll(): Promise<DataMoveState[]> {
-    const states = new Map<string, DataMoveState>()
-    const reader = broker.readPartitions({
-      partitions: [{ topic, partition: 0, from: 'earliest' }],
-      until: 'end',
-      async onBatch(cursor) {
-        while (cursor.next()) {
-          const { buffer, keyStart, keyLength, valueStart, valueLength } = cursor
-          const key = buffer.toString('utf8', keyStart, keyStart + keyLength)
-          states.delete(key)
-          if (valueLength < 0) continue
-          const end = valueStart + valueLength
-          states.set(key, await codec.decodeAsync(buffer, valueStart, end, 'DataMoveState'))
-        }
-      },
-    })
-    try {
-      await reader.done
-    } finally {
-      await reader.close()
-    }
-    return [...states.values()].filter((state) => state.service === service)
+    const values = [...(await readLatest(broker, topic)).values()]
+    const states = await Promise.all(
+      values.map((value) => codec.decodeAsync(value, 0, value.length, 'DataMoveState')),
+    )
+    return states.filter((state) => state.service === service)
   }
 
   /** One transaction at a time: moves of several segments share the producer. */
