@@ -1,17 +1,17 @@
 import { createCodec, type RecordCodec } from '#core/codec'
 import { readStanding } from '#core/decisions'
 import type { Broker, Clock } from '#core/ports'
-import { createRecordReaders, createWorker, type Topology, type Worker } from '#core/runtime'
-import { createSink, decodeWith } from '#core/warehouse'
+import type { Topology, Worker } from '#core/runtime'
 import { type DataConfig, dataTopologies } from '#data-sharding'
 import { createWarehouse, ensureDatabase } from '#infra/clickhouse'
 import { createBroker } from '#infra/kafka'
 import { createRegistryClient } from '#infra/registry'
-import { type RecordName, TABLES, TOPICS, topicName } from '#schemas'
+import { topicName } from '#schemas'
 import type { TopologyChoice } from './args.ts'
 import { databaseOf } from './connect.ts'
 import { createTopics, prepareTables } from './create-topics.ts'
 import { followTables } from './followed-tables.ts'
+import { createTableSink, createWorkers, type PipelineDeps, prepareRecords } from './pipelines.ts'
 import type { TrafficConnections } from './traffic.ts'
 import { createWaitingSink } from './waiting-sink.ts'
 
@@ -47,11 +47,7 @@ export async function openData(options: DataOptions): Promise<DataPipelines> {
   const { connections, config, prefix, slot, clock, onWarning, onFatal } = options
   const broker = createBroker({ ...connections.kafka, clientId: `forestall-data-${slot}` })
   const codec = createCodec(createRegistryClient(connections.registry))
-  await codec.prepare(
-    TOPICS.flatMap(({ name, record }) =>
-      record === null ? [] : [{ topic: name, record: record satisfies RecordName }],
-    ),
-  )
+  await prepareRecords(codec)
   const tables = followTables(broker, codec, prefix, onWarning)
   const standing = async () => {
     const [shards, scale] = await Promise.all([
@@ -66,25 +62,10 @@ export async function openData(options: DataOptions): Promise<DataPipelines> {
   }
   const topologies = dataTopologies(config, { clock, readStanding: standing }, tables)
   await createTopics(broker, topologies, { 'features.queries': config.partitions }, prefix)
-  const worker = (topology: Topology): Worker =>
-    createWorker({
-      topology,
-      broker,
-      encoder: codec,
-      readers: createRecordReaders(codec),
-      clock,
-      slot,
-      prefix,
-      onFatal,
-      onWarning,
-    })
-  const workers = new Map<TopologyChoice, Worker>()
-  for (const [i, topology] of topologies.entries()) {
-    const choice = CHOICES[i]
-    if (choice !== undefined && (options.topologies === 'all' || options.topologies === choice))
-      workers.set(choice, worker(topology))
-  }
-  const sink = options.ownsSink ? openSink(options, broker, codec) : null
+  const deps = { broker, codec, clock, slot, prefix, onWarning, onFatal }
+  const named = CHOICES.map((choice, i) => [choice, topologies[i] as Topology] as const)
+  const workers = createWorkers(named, options.topologies, deps)
+  const sink = options.ownsSink ? openSink(connections, deps) : null
   let stopped = false
   return {
     broker,
@@ -106,27 +87,12 @@ export async function openData(options: DataOptions): Promise<DataPipelines> {
 }
 
 /** Brings every topic to ClickHouse; rows wait in Kafka while it does not answer. */
-function openSink(
-  { connections, prefix, slot, clock, onWarning, onFatal }: DataOptions,
-  broker: Broker,
-  codec: RecordCodec,
-) {
+function openSink(connections: DataOptions['connections'], deps: PipelineDeps) {
+  const { prefix, slot, onWarning, onFatal } = deps
   const clickhouse = { database: databaseOf(prefix), ...connections.clickhouse }
   const warehouse = createWarehouse(clickhouse)
-  const sink = createSink({
-    broker,
-    warehouse,
-    groupId: `${prefix}warehouse`,
-    groupInstanceId: `data-${slot}`,
-    tables: TABLES,
-    decode: decodeWith(codec),
-    clock,
-    topicPrefix: prefix,
-    flushMs: 200,
-    onError: onWarning,
-  })
   const running = createWaitingSink({
-    sink,
+    sink: createTableSink(deps, warehouse, `data-${slot}`),
     prepareTables: async () => {
       await ensureDatabase(clickhouse)
       await prepareTables(warehouse)

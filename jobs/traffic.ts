@@ -1,19 +1,20 @@
 import { createCodec, type RecordCodec } from '#core/codec'
 import { readStanding } from '#core/decisions'
 import type { Broker, Clock, Warehouse } from '#core/ports'
-import { createRecordReaders, createWorker, type Topology, type Worker } from '#core/runtime'
-import { createSink, decodeWith, type Sink } from '#core/warehouse'
+import type { Topology, Worker } from '#core/runtime'
+import type { Sink } from '#core/warehouse'
 import { createWarehouse, ensureDatabase } from '#infra/clickhouse'
 import { createBroker } from '#infra/kafka'
 import type { ClickHouseConnection, KafkaConnection, RegistryConnection } from '#infra/local'
 import { createRegistryClient } from '#infra/registry'
 import { createInlineSolver, createWorkerSolver } from '#infra/solver'
 import { decisionsTopology, featuresTopology, forecastsTopology, type TrafficConfig } from '#traffic-routing'
-import { type RecordName, TABLES, TOPICS, topicName } from '#schemas'
+import { topicName } from '#schemas'
 import type { TopologyChoice } from './args.ts'
 import { databaseOf } from './connect.ts'
 import { createTopics, prepareTables } from './create-topics.ts'
 import { followTables } from './followed-tables.ts'
+import { createTableSink, createWorkers, prepareRecords } from './pipelines.ts'
 import { createWaitingSink } from './waiting-sink.ts'
 
 /** Where the parts are. */
@@ -66,11 +67,7 @@ export async function openTraffic(options: TrafficOptions): Promise<TrafficPipel
     await prepareTables(warehouse)
   }
   if (options.needsWarehouse !== false) await prepare()
-  await codec.prepare(
-    TOPICS.flatMap(({ name, record }) =>
-      record === null ? [] : [{ topic: name, record: record satisfies RecordName }],
-    ),
-  )
+  await prepareRecords(codec)
   const solvers = {
     inline: await createInlineSolver(),
     ...(options.solver === 'thread' ? { remote: await createWorkerSolver() } : {}),
@@ -106,37 +103,19 @@ export async function openTraffic(options: TrafficOptions): Promise<TrafficPipel
     { 'features.streams': config.partitions },
     prefix,
   )
-  const workers = new Map<TopologyChoice, Worker>()
-  for (const [name, topology] of topologies) {
-    if (options.topologies !== 'all' && options.topologies !== name) continue
-    workers.set(
-      name,
-      createWorker({
-        topology,
-        broker,
-        encoder: codec,
-        readers: createRecordReaders(codec),
-        clock,
-        slot,
-        prefix,
-        ...(options.commitIntervalMs === undefined ? {} : { commitIntervalMs: options.commitIntervalMs }),
-        onFatal,
-        onWarning,
-      }),
-    )
-  }
-  const sink = createSink({
+  const { commitIntervalMs } = options
+  const deps = {
     broker,
-    warehouse,
-    groupId: `${prefix}warehouse`,
-    groupInstanceId: slot,
-    tables: TABLES,
-    decode: decodeWith(codec),
+    codec,
     clock,
-    topicPrefix: prefix,
-    flushMs: 200,
-    onError: onWarning,
-  })
+    slot,
+    prefix,
+    onWarning,
+    onFatal,
+    ...(commitIntervalMs === undefined ? {} : { commitIntervalMs }),
+  }
+  const workers = createWorkers(topologies, options.topologies, deps)
+  const sink = createTableSink(deps, warehouse, slot)
   const running =
     options.needsWarehouse === false
       ? createWaitingSink({ sink, prepareTables: prepare, onWarning, onFatal })
