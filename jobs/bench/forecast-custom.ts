@@ -2,7 +2,7 @@ import { findSeasons, type ModelLibrary } from '#core/forecasting'
 import { ForestallError } from '#core/ports'
 import { augursCourses } from '#infra/augurs'
 import { lastRows, onGrid, readSeriesCsv } from './forecast-csv.ts'
-import { type PeerRow, type PeerTools, runPeers } from './forecast-peer.ts'
+import { type PeerRow, type PeerRun, type PeerTools, runPeers } from './forecast-peer.ts'
 import { NET, netOf } from './forecast-net.ts'
 import { cpuSeconds, type Figures, forecastSplits } from './forecast-run.ts'
 import { accuracyTable } from './forecast-table.ts'
@@ -19,7 +19,8 @@ export interface CsvRequest {
   readonly net?: boolean
   readonly peers: readonly string[]
   readonly tools: PeerTools | undefined
-  readonly limitS: number
+  /** How the other models are run. */
+  readonly run: Omit<PeerRun, 'progress'>
   readonly print: (line: string) => void
   readonly progress: (line: string) => void
 }
@@ -102,7 +103,7 @@ export async function benchCsv(request: CsvRequest): Promise<CsvBench> {
 }
 
 async function peersOf(
-  { peers, tools, horizon, limitS, progress }: CsvRequest,
+  { peers, tools, horizon, run, progress }: CsvRequest,
   series: ReturnType<typeof readSeriesCsv>,
   seasons: readonly number[],
 ): Promise<PeerRow[]> {
@@ -113,5 +114,5 @@ async function peersOf(
   }
   const [season = 1, season2] = seasons
   const set = { series, horizon, season, ...(season2 === undefined ? {} : { season2 }) }
-  return await runPeers(tools, set, peers, limitS, progress)
+  return await runPeers(tools, set, peers, { ...run, progress })
 }

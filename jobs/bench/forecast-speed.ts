@@ -69,7 +69,7 @@ async function compare(dataDir: string, isShort: boolean): Promise<Compared> {
   const wallPer1000 = (performance.now() - started) / splits.length
   const tools = findPeerTools(dataDir)
   const set = { series, horizon: HORIZON, season: 24, season2: 168 }
-  const peers = tools ? await runPeers(tools, set, ['MSTL'], 600, progress) : []
+  const peers = tools ? await runPeers(tools, set, ['MSTL'], { limitS: 600, progress }) : []
   console.log(
     accuracyTable(
       `Departures per hour, ${HORIZON} hours ahead (${ours.series} series of 960 points)`,

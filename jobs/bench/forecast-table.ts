@@ -21,10 +21,7 @@ export function accuracyTable(
     ],
     rows: [
       ...Object.entries(ours).map(([plan, figures]) => ({ plan, metrics: numbersOf(figures) })),
-      ...others.map(({ model, failure, ...metrics }) => ({
-        plan: failure === '' ? model : `${model}: ${failure}`,
-        metrics,
-      })),
+      ...others.map((row) => ({ plan: peerName(row), metrics: numbersOfPeer(row) })),
     ],
   })
 }
@@ -33,3 +30,16 @@ export function accuracyTable(
 function numbersOf({ champions, ...metrics }: Figures): Readonly<Record<string, number>> {
   return { ...metrics, kinds: Object.keys(champions).length }
 }
+
+function peerName({ model, failure, isEarlier, measuredAt }: PeerRow): string {
+  const name = failure === '' ? model : `${model}: ${failure}`
+  return isEarlier ? `${name} (earlier run, ${measuredAt.slice(0, 16)}Z)` : name
+}
+
+const numbersOfPeer = ({ mase, median, coverage95, msis, secondsPer1000 }: PeerRow) => ({
+  mase,
+  median,
+  coverage95,
+  msis,
+  secondsPer1000,
+})

@@ -2,13 +2,23 @@ import { parseArgs } from 'node:util'
 import { atMost, type Target } from '#core/evaluation'
 import { reportError } from '../errors-exit.ts'
 import { benchCsv } from './forecast-custom.ts'
-import { findPeerTools, PEER_MODELS, type PeerRow, type PeerTools, runPeers } from './forecast-peer.ts'
+import {
+  findPeerTools,
+  PEER_MODELS,
+  type PeerRow,
+  type PeerRun,
+  type PeerTools,
+  runPeers,
+} from './forecast-peer.ts'
+import { peerCache } from './forecast-peer-cache.ts'
 import { type Figures, forecastSplits } from './forecast-run.ts'
 import { BENCH_SETS, type BenchSet } from './forecast-sets.ts'
 import { accuracyTable } from './forecast-table.ts'
 
-const USAGE = `npm run bench -- forecast [--data DIR] [--only nab,abilene12,abilene288,worldcup] [--peers MODEL,…|none] [--limit SECONDS] [--short]
-npm run bench -- forecast --csv FILE --horizon H --season M [--season2 M2] [--json] [--courses] [--no-net] [--peers MODEL,…]`
+const USAGE = `npm run bench -- forecast [--data DIR] [--only nab,abilene12,abilene288,worldcup] [--peers MODEL,…|none] [--limit SECONDS] [--lanes N] [--fresh-peers] [--short]
+npm run bench -- forecast --csv FILE --horizon H --season M [--season2 M2] [--json] [--courses] [--no-net] [--peers MODEL,…]
+--limit: processor seconds that each other model may take. Rows of other models are kept in .forestall/peer-rows by data, model and version, and said to be
+from an earlier run; --fresh-peers measures them again.`
 
 /** One set: ours and every other model on the same windows. */
 interface SetResult {
@@ -36,6 +46,7 @@ interface ForecastBench {
 const RECORDED = { name: 'DOTheta, recorded on 128 windows', figure: 0.833 }
 const SECONDS_PER_MODEL = 300
 const SHORT_SECONDS = 45
+const PEER_ROWS = '.forestall/peer-rows'
 
 const progress = (line: string): void => void process.stderr.write(`${line}\n`)
 
@@ -43,13 +54,13 @@ async function runSet(
   set: BenchSet,
   tools: PeerTools | undefined,
   models: readonly string[],
-  limitS: number,
+  run: PeerRun,
 ): Promise<SetResult> {
   progress(`${set.name}: ${set.splits.length} windows`)
   const ours = forecastSplits(set.splits, set.options)
   const { events = [], ...rest } = set.options
   const withoutEvents = events.length > 0 ? forecastSplits(set.splits, rest) : undefined
-  const peers = tools ? await runPeers(tools, set.peer, models, limitS, progress) : []
+  const peers = tools ? await runPeers(tools, set.peer, models, run) : []
   return { ours, ...(withoutEvents ? { withoutEvents } : {}), peers }
 }
 
@@ -83,7 +94,7 @@ async function benchSets(
   names: readonly string[],
   dataDir: string,
   models: readonly string[],
-  limitS: number,
+  run: PeerRun,
 ): Promise<ForecastBench> {
   const tools = models.length > 0 ? findPeerTools(dataDir) : undefined
   if (!tools && models.length > 0) {
@@ -95,7 +106,7 @@ async function benchSets(
   for (const [name, make] of Object.entries(BENCH_SETS)) {
     if (!names.includes(name)) continue
     const set = make(dataDir)
-    const result = await runSet(set, tools, models, limitS)
+    const result = await runSet(set, tools, models, run)
     sets[name] = result
     const { ours, withoutEvents, peers } = result
     const own = withoutEvents ? { ours, 'ours without the calendar': withoutEvents } : { ours }
@@ -128,6 +139,8 @@ async function main(argv: readonly string[]): Promise<void> {
       only: { type: 'string', default: Object.keys(BENCH_SETS).join(',') },
       peers: { type: 'string' },
       limit: { type: 'string' },
+      lanes: { type: 'string', default: '2' },
+      'fresh-peers': { type: 'boolean', default: false },
       short: { type: 'boolean', default: false },
       csv: { type: 'string' },
       horizon: { type: 'string' },
@@ -143,11 +156,18 @@ async function main(argv: readonly string[]): Promise<void> {
     console.log(USAGE)
     return
   }
-  const limitS = Number(values.limit ?? (values.short ? SHORT_SECONDS : SECONDS_PER_MODEL))
+  const run: Omit<PeerRun, 'progress'> = {
+    limitS: Number(values.limit ?? (values.short ? SHORT_SECONDS : SECONDS_PER_MODEL)),
+    lanes: Number(values.lanes),
+    ...(values['fresh-peers'] ? {} : { cache: peerCache(PEER_ROWS) }),
+  }
   const asked = (all: readonly string[]) =>
     values.peers === undefined ? all : values.peers === 'none' ? [] : values.peers.split(',')
   if (values.csv === undefined) {
-    const result = await benchSets(values.only.split(','), values.data, asked(PEER_MODELS), limitS)
+    const result = await benchSets(values.only.split(','), values.data, asked(PEER_MODELS), {
+      ...run,
+      progress,
+    })
     console.log(JSON.stringify(result))
     return
   }
@@ -160,7 +180,7 @@ async function main(argv: readonly string[]): Promise<void> {
     net: !values['no-net'],
     peers: asked([]),
     tools: findPeerTools(values.data),
-    limitS,
+    run,
     print: values.json ? progress : console.log,
     progress,
   })

@@ -55,7 +55,7 @@ describe('bench -- forecast --csv', () => {
     seasons: [24],
     peers: [],
     tools: undefined,
-    limitS: 1,
+    run: { limitS: 1 },
     print: () => {},
     progress: () => {},
   }
