@@ -1,4 +1,11 @@
-import { ForestallError } from '#core/ports'
+import { DEFAULT_DECISION_SETTINGS, type DecisionSettings } from '#core/decisions'
+import {
+  checkSettings,
+  DEFAULT_WINDOW_SETTINGS,
+  type Refuse,
+  refusing,
+  type WindowSettings,
+} from '#core/features'
 import type { Routing } from './placement/index.ts'
 
 /** A service whose data is cut into segments and spread over instances. */
@@ -16,27 +23,12 @@ export interface DataService {
 }
 
 /** What data-sharding is told: its services, its time scale, and what the operator wants. */
-export interface DataConfig {
+export interface DataConfig extends WindowSettings, DecisionSettings {
   readonly services: readonly DataService[]
   /** Segments of every service. */
   readonly segments: number
   /** How reads are shared among replicas: the query router goes by live load. */
   readonly routing: Routing
-  /** What is decided together. */
-  readonly scope: string
-  /** Length of the feature windows, ms. */
-  readonly windowMs: number
-  /** How long a window waits for records that are out of order, ms. */
-  readonly graceMs: number
-  /** Partitions of the internal topics and of features.queries. */
-  readonly partitions: number
-  /** Earliest event time that is believed, ms since 1970. */
-  readonly earliestMs: number
-  /** A record may be this far ahead of its Kafka timestamp, ms. */
-  readonly maxAheadMs: number
-  /** A silent source partition holds others up for this long, ms of wall clock. */
-  readonly idleMs: number
-  readonly maxRecordBytes: number
   /** Length of the daily cycle in windows; the weekly one is seven of it. */
   readonly dayWindows: number
   /** Copies that may be started per window and service. */
@@ -51,26 +43,16 @@ export interface DataConfig {
   readonly leastProbability: number
   /** Most patterns kept per partition. */
   readonly maxPatterns: number
-  readonly mode: 'dry_run' | 'apply'
-  /** What decisions are dated by: the wall clock (live), or the windows they rest on (replays of the past). */
-  readonly time: 'wall' | 'event'
-  /** '' live; decisions of a replay carry its id. */
-  readonly replayId: string
-  readonly seed: number
 }
 
 /** Defaults for live load in windows of 15 minutes. */
 export const DEFAULT_DATA_CONFIG: Omit<DataConfig, 'services'> = {
+  ...DEFAULT_WINDOW_SETTINGS,
+  ...DEFAULT_DECISION_SETTINGS,
   segments: 256,
   routing: 'live',
-  scope: 'default',
   windowMs: 900_000,
   graceMs: 5_000,
-  partitions: 4,
-  earliestMs: Date.UTC(2000, 0, 1),
-  maxAheadMs: 60_000,
-  idleMs: 5_000,
-  maxRecordBytes: 1 << 20,
   dayWindows: 96,
   copiesPerWindow: 5,
   leadWindows: 2,
@@ -78,16 +60,10 @@ export const DEFAULT_DATA_CONFIG: Omit<DataConfig, 'services'> = {
   patternWindows: 4,
   leastProbability: 0.01,
   maxPatterns: 20_000,
-  mode: 'apply',
-  time: 'wall',
-  replayId: '',
-  seed: 1,
 }
 
 const POSITIVE = [
   'segments',
-  'windowMs',
-  'partitions',
   'dayWindows',
   'copiesPerWindow',
   'leadWindows',
@@ -96,10 +72,7 @@ const POSITIVE = [
   'maxPatterns',
 ] as const
 
-function checkService(
-  service: DataService,
-  wrong: (field: string, value: unknown, cure: string) => void,
-): void {
+function checkService(service: DataService, wrong: Refuse): void {
   const { service: name, instances, replicas, capacity, minInstances, maxInstances } = service
   if (name === '' || /[|/]/.test(name)) wrong('services', name, 'Name services without | and /.')
   if (instances.length < 1 || instances.length > 255 || new Set(instances).size !== instances.length)
@@ -116,11 +89,8 @@ export function dataConfig(
   given: Partial<DataConfig> & { readonly services: readonly DataService[] },
 ): DataConfig {
   const config = { ...DEFAULT_DATA_CONFIG, ...given }
-  const wrong = (field: string, value: unknown, cure: string) => {
-    throw new ForestallError('CONFIG_INVALID', `data-sharding.${field} = ${JSON.stringify(value)}`, { cure })
-  }
-  for (const field of POSITIVE) if (!(config[field] > 0)) wrong(field, config[field], 'Set a number above 0.')
-  if (!(config.graceMs >= 0)) wrong('graceMs', config.graceMs, 'Set 0 or more.')
+  const wrong: Refuse = refusing('data-sharding')
+  checkSettings(config, POSITIVE, wrong)
   const names = config.services.map(({ service }) => service)
   if (names.length === 0 || new Set(names).size !== names.length)
     wrong('services', names, 'Name at least one service, each once.')

@@ -1,23 +1,22 @@
-import type {
-  DataScaleBody,
-  DataShardBody,
-  DecisionReason,
-  Forecast,
-  PipelineFeature,
-  Risk,
-  ServiceFeature,
-} from '#schemas'
-import { makeDecision } from '#core/decisions'
-import { ByteReader, ByteWriter, murmur3Text } from '#core/math'
-import { type Clock, type Decision, mulberry32 } from '#core/ports'
+import type { DataScaleBody, DecisionReason, Forecast, PipelineFeature, Risk, ServiceFeature } from '#schemas'
+import {
+  type BodiesOf,
+  type DecisionBook,
+  decisionBook,
+  type DecisionOutputs,
+  type Occasion,
+  probability,
+  type Standing,
+} from '#core/decisions'
+import { featureInput, forecastInput } from '#core/features'
+import { ByteReader, ByteWriter } from '#core/math'
+import type { Clock } from '#core/ports'
 import {
   defineTopology,
   type Round,
-  type RoundInput,
   type RoundOutput,
   type RoundProcessor,
   type Topology,
-  windowNode,
 } from '#core/runtime'
 import { nextBody, readShares, samePlacement } from './bodies.ts'
 import { type DataConfig, type DataService, segmentId } from './config.ts'
@@ -30,30 +29,29 @@ import { ServiceWorld } from './world.ts'
 /** Name of the topology: its consumer group. */
 export const DECISIONS = 'data.decisions'
 
+/** What is decided, and where that is written. */
+export const DECISION_OUTPUTS = {
+  shards: { topic: 'decisions.data.shards', record: 'DataShardDecision', marked: false },
+  scale: { topic: 'decisions.data.scale', record: 'DataScaleDecision', marked: false },
+} as const satisfies DecisionOutputs
+
+type Bodies = BodiesOf<typeof DECISION_OUTPUTS>
+
 const SUBSYSTEM = 'data-sharding'
 const SNAPSHOT_EVERY = 96
 const MODEL_VERSION = 'pooled-1'
-
-/** What stands in the decision topics, by entity. */
-export interface StandingData {
-  readonly shards: Map<string, Decision<DataShardBody>>
-  readonly scale: Map<string, Decision<DataScaleBody>>
-}
 
 /** What the decisions need of the world beside their inputs. */
 export interface DataDecisionDeps {
   readonly clock: Clock
   /** What stands in the decision topics: read when a replay after a restart is over. */
-  readStanding(): Promise<StandingData>
+  readStanding(): Promise<Standing<Bodies>>
   /** Told after every round, with its time. */
   onRound?(timeMs: number): void
 }
 
 /** Everything about one service in one round. */
-interface Turn {
-  readonly round: Round
-  readonly out: RoundOutput
-  readonly nowMs: number
+interface Turn extends Occasion {
   readonly service: DataService
   readonly world: ServiceWorld
   readonly risk: Risk | undefined
@@ -63,16 +61,23 @@ class DecisionProcessor implements RoundProcessor {
   readonly #config: DataConfig
   readonly #deps: DataDecisionDeps
   readonly #worlds: ServiceWorld[]
-  #held: StandingData = { shards: new Map(), scale: new Map() }
+  readonly #book: DecisionBook<Bodies>
 
   constructor(config: DataConfig, deps: DataDecisionDeps) {
     this.#config = config
     this.#deps = deps
     this.#worlds = config.services.map((service) => new ServiceWorld(config, service))
+    this.#book = decisionBook<Bodies>({
+      subsystem: SUBSYSTEM,
+      policyVersion: POLICY_VERSION,
+      settings: config,
+      clock: deps.clock,
+      readStanding: () => deps.readStanding(),
+    })
   }
 
   async live(): Promise<void> {
-    this.#held = await this.#deps.readStanding()
+    await this.#book.live()
     this.#worlds.forEach((world, k) => {
       const layout = this.#standingLayout(this.#config.services[k]!)
       if (layout !== null) world.stand(layout)
@@ -84,7 +89,7 @@ class DecisionProcessor implements RoundProcessor {
     const layout = new Layout(this.#config.segments, service.instances.length)
     const index = new Map(service.instances.map((instance, i) => [instance, i]))
     for (let s = 0; s < this.#config.segments; s++) {
-      const body = this.#held.shards.get(segmentId(service.service, s))?.body
+      const body = this.#book.standing('shards').get(segmentId(service.service, s))?.body
       for (const { instance, state } of body?.replicas ?? []) {
         const i = index.get(instance)
         if (i !== undefined && state !== 'draining') layout.add(s, i)
@@ -104,7 +109,7 @@ class DecisionProcessor implements RoundProcessor {
     )
     const pipelines = new Map(rows<PipelineFeature>('pipelines').map((row) => [row.pipeline_id, row]))
     const risks = new Map(rows<Risk>('risks').map((risk) => [risk.entity, risk]))
-    const nowMs = this.#config.time === 'wall' ? this.#deps.clock.nowMs() : round.timeMs
+    const nowMs = this.#book.nowMs(round)
     this.#config.services.forEach((service, k) => {
       const world = this.#worlds[k]!
       const result = world.step(features.get(service.service), forecasts, pipelines)
@@ -120,11 +125,12 @@ class DecisionProcessor implements RoundProcessor {
     const { service, world, nowMs } = turn
     const { segments, routing } = this.#config
     const { layout } = result
+    const standing = this.#book.standing('shards')
     const shares = readShares(world.expected, layout, routing)
     const [now, after] = [world.imbalance(world.before), world.imbalance(layout)]
     for (let s = 0; s < segments; s++) {
       const id = segmentId(service.service, s)
-      const previous = this.#held.shards.get(id) ?? null
+      const previous = standing.get(id)
       const forecast = forecasts.get(id)
       const wanted = layout.holders(s).map((i) => ({
         instance: service.instances[i]!,
@@ -141,15 +147,12 @@ class DecisionProcessor implements RoundProcessor {
         load,
         epoch: nowMs,
       })
-      if (previous !== null && samePlacement(previous.body, body) && previous.mode === this.#config.mode)
+      if (previous !== undefined && samePlacement(previous.body, body) && previous.mode === this.#config.mode)
         continue
       const costs = { cost_now: now, cost_after: Math.min(now, after) }
-      const drivers = this.#drivers(turn, result, load.q50, previous === null)
-      this.#emit(turn, 'shards', id, body, previous, {
-        ...this.#reasonOf(forecast, turn.risk),
-        ...costs,
-        drivers,
-      })
+      const drivers = this.#drivers(turn, result, load.q50, previous === undefined)
+      const reason = { ...this.#reasonOf(forecast, turn.risk), ...costs, drivers }
+      this.#book.write(turn, 'shards', id, { body, reason, lifeMs: null, modelVersion: MODEL_VERSION })
     }
   }
 
@@ -172,7 +175,7 @@ class DecisionProcessor implements RoundProcessor {
     const q50 = forecast?.q50 ?? 0
     const spread = forecast === undefined ? 0 : 1.2816 * deviationOf(forecast)
     return {
-      risk: Math.max(0, Math.min(1, risk?.probability ?? 0)),
+      risk: probability(risk?.probability ?? 0),
       q10: Math.max(0, q50 - spread),
       q50,
       q90: q50 + spread,
@@ -181,10 +184,10 @@ class DecisionProcessor implements RoundProcessor {
 
   #writeScale(turn: Turn): void {
     const { service, world, round, risk } = turn
-    const previous = this.#held.scale.get(service.service) ?? null
+    const previous = this.#book.standing('scale').get(service.service)
     const now = previous?.body.instances ?? service.instances.length
     const { wish, instances, capacity } = world.scale(now)
-    if (previous !== null && instances === now && previous.mode === this.#config.mode) return
+    if (previous !== undefined && instances === now && previous.mode === this.#config.mode) return
     const { leadWindows, windowMs } = this.#config
     const body: DataScaleBody = {
       service: service.service,
@@ -199,7 +202,7 @@ class DecisionProcessor implements RoundProcessor {
       load_q99: wish.q99,
     }
     const reason: DecisionReason = {
-      risk: Math.max(0, Math.min(1, risk?.probability ?? wish.risk)),
+      risk: probability(risk?.probability ?? wish.risk),
       drivers: [
         `${wish.q50.toFixed(0)} of work expected, ${wish.q99.toFixed(0)} in one of a hundred; an instance does ${capacity.toFixed(0)}`,
         ...(risk?.drivers.slice(1) ?? []),
@@ -210,36 +213,12 @@ class DecisionProcessor implements RoundProcessor {
       cost_now: world.excess(now, capacity),
       cost_after: world.excess(instances, capacity),
     }
-    this.#emit(turn, 'scale', service.service, body, previous, reason)
-  }
-
-  #emit<Body extends DataShardBody | DataScaleBody>(
-    turn: Turn,
-    output: 'shards' | 'scale',
-    entity: string,
-    body: Body,
-    previous: Decision<Body> | null,
-    reason: DecisionReason,
-  ): void {
-    const { mode, replayId, seed } = this.#config
-    const record = makeDecision<Body>({
-      subsystem: SUBSYSTEM,
-      entity,
+    this.#book.write(turn, 'scale', service.service, {
       body,
-      previous,
-      issuedAtMs: turn.nowMs,
-      lifeMs: null,
-      mode,
-      replayId,
       reason,
-      inputs: turn.round.inputs,
+      lifeMs: null,
       modelVersion: MODEL_VERSION,
-      policyVersion: POLICY_VERSION,
-      random: mulberry32(seed ^ murmur3Text(`${output}/${entity}/${turn.round.timeMs}`)),
     })
-    turn.out.emit(output, entity, record)
-    const held = this.#held[output] as unknown as Map<string, Decision<Body>>
-    held.set(entity, record)
   }
 
   snapshot(): Uint8Array {
@@ -256,22 +235,7 @@ class DecisionProcessor implements RoundProcessor {
 
 /** Features, forecasts and risks of all services to placements and instance counts, in one task: they share a churn budget. */
 export function decisionsTopology(config: DataConfig, deps: DataDecisionDeps): Topology {
-  const features = (
-    topic: string,
-    record: 'ServiceFeature' | 'PipelineFeature',
-    window: string,
-  ): RoundInput => ({
-    topic,
-    record,
-    time: 'window_end_ms',
-    writers: [{ node: windowNode(FEATURES, window), partitionsOf: topic, aligned: true }],
-  })
-  const forecast = (topic: string, record: 'Forecast' | 'Risk'): RoundInput => ({
-    topic,
-    record,
-    time: 'issued_at_ms',
-    writers: [{ node: `${FORECASTS}/services`, partitionsOf: 'features.services', aligned: false }],
-  })
+  const writers = { services: 'features.services' }
   return defineTopology({
     name: DECISIONS,
     sources: {},
@@ -280,15 +244,12 @@ export function decisionsTopology(config: DataConfig, deps: DataDecisionDeps): T
       decide: {
         scope: 'all',
         inputs: {
-          services: features('features.services', 'ServiceFeature', 'services'),
-          pipelines: features('features.pipelines', 'PipelineFeature', 'pipelines'),
-          forecasts: forecast('forecasts.data', 'Forecast'),
-          risks: forecast('risks.data', 'Risk'),
+          services: featureInput('features.services', 'ServiceFeature', FEATURES, 'services'),
+          pipelines: featureInput('features.pipelines', 'PipelineFeature', FEATURES, 'pipelines'),
+          forecasts: forecastInput('forecasts.data', 'Forecast', FORECASTS, writers),
+          risks: forecastInput('risks.data', 'Risk', FORECASTS, writers),
         },
-        outputs: {
-          shards: { topic: 'decisions.data.shards', record: 'DataShardDecision', marked: false },
-          scale: { topic: 'decisions.data.scale', record: 'DataScaleDecision', marked: false },
-        },
+        outputs: DECISION_OUTPUTS,
         snapshotEvery: SNAPSHOT_EVERY,
         create: () => new DecisionProcessor(config, deps),
       },

@@ -1,4 +1,14 @@
 import type { PipelineFeature, QueryFeature, ServiceFeature } from '#schemas'
+import {
+  lengthAt,
+  quantileOf,
+  refuseEmpty,
+  refuseSizes,
+  sourceOf,
+  tumbling,
+  valueOf,
+  windowFields,
+} from '#core/features'
 import { fmix32, fnv1a } from '#core/math'
 import {
   type ClosedWindow,
@@ -12,7 +22,6 @@ import {
   type Row,
   sketch,
   slotsOf,
-  type SourceSpec,
   sum,
   textOf,
   type Topology,
@@ -38,14 +47,9 @@ const QUERY = slotsOf(QUERY_FIELDS)
 const PIPELINE_FIELDS = ['event_time_ms', 'pipeline_id', 'current_load', 'capacity', 'up'] as const
 const PIPELINE = slotsOf(PIPELINE_FIELDS)
 
-const at = (row: Row, slot: number): number => row.numbers[slot] as number
-const isSize = (value: number) => value >= 0 && value < Number.POSITIVE_INFINITY
-const isEmpty = (row: Row, slot: number) => row.starts[slot] === row.ends[slot]
-const finite = (value: number) => (Number.isFinite(value) ? value : 0)
-
 /** True if the field's text lies at `from` in the pattern, with a bar or the end behind it. */
 function holds(row: Row, slot: number, from: number): boolean {
-  const length = (row.ends[slot] as number) - (row.starts[slot] as number)
+  const length = lengthAt(row, slot)
   const pattern = row.starts[QUERY.pattern] as number
   for (let i = 0; i < length; i++)
     if (row.buffer[pattern + from + i] !== row.buffer[(row.starts[slot] as number) + i]) return false
@@ -56,12 +60,11 @@ const BAR = 124
 
 /** `service|operation|entity`, read in place. */
 function patternFits(row: Row): boolean {
-  const size = (slot: number) => (row.ends[slot] as number) - (row.starts[slot] as number)
   const start = row.starts[QUERY.pattern] as number
-  const first = size(QUERY.service_id)
-  const second = first + 1 + size(QUERY.operation_id)
+  const first = lengthAt(row, QUERY.service_id)
+  const second = first + 1 + lengthAt(row, QUERY.operation_id)
   return (
-    size(QUERY.pattern) === second + 1 + size(QUERY.entity_id) &&
+    lengthAt(row, QUERY.pattern) === second + 1 + lengthAt(row, QUERY.entity_id) &&
     row.buffer[start + first] === BAR &&
     row.buffer[start + second] === BAR &&
     holds(row, QUERY.service_id, 0) &&
@@ -70,93 +73,68 @@ function patternFits(row: Row): boolean {
   )
 }
 
+const QUERY_SIZES = ['work', 'duration_ms'] as const
+const PIPELINE_SIZES = ['current_load', 'capacity'] as const
+
 function checkQuery(row: Row): Verdict {
-  for (const field of ['work', 'duration_ms'] as const)
-    if (!isSize(at(row, QUERY[field])))
-      return { invalid: `${field} = ${at(row, QUERY[field])}: must be a finite number of 0 or more` }
-  if (isEmpty(row, QUERY.service_id)) return { invalid: "service_id = '': must name the service" }
-  if (!patternFits(row))
-    return { invalid: `pattern = '${textOf(row, QUERY.pattern)}': must be service|operation|entity` }
-  return undefined
+  const refused = refuseSizes(row, QUERY, QUERY_SIZES) ?? refuseEmpty(row, QUERY, 'service_id', 'service')
+  if (refused !== undefined || patternFits(row)) return refused
+  return { invalid: `pattern = '${textOf(row, QUERY.pattern)}': must be service|operation|entity` }
 }
 
-function checkPipeline(row: Row): Verdict {
-  for (const field of ['current_load', 'capacity'] as const)
-    if (!isSize(at(row, PIPELINE[field])))
-      return { invalid: `${field} = ${at(row, PIPELINE[field])}: must be a finite number of 0 or more` }
-  return isEmpty(row, PIPELINE.pipeline_id)
-    ? { invalid: "pipeline_id = '': must name the instance" }
-    : undefined
-}
+const checkPipeline = (row: Row): Verdict =>
+  refuseSizes(row, PIPELINE, PIPELINE_SIZES) ?? refuseEmpty(row, PIPELINE, 'pipeline_id', 'instance')
 
 /** The segment of a row's key, from its bytes: the same as `segmentOf` of its text. */
 const segmentBin = (segments: number) => (row: Row) => {
   const start = row.starts[QUERY.entity_id] as number
-  return fmix32(fnv1a(row.buffer, start, (row.ends[QUERY.entity_id] as number) - start)) % segments
+  return fmix32(fnv1a(row.buffer, start, lengthAt(row, QUERY.entity_id))) % segments
 }
+
+/** What is said of queries, whatever they are grouped by. */
+const queryFields = (w: ClosedWindow) => ({
+  ...windowFields(w),
+  queries: w.value('queries'),
+  work: w.value('work'),
+  duration_ms_mean: valueOf(w, 'duration_ms'),
+  duration_ms_p95: quantileOf(w, 'duration_ms_p95', 0.95),
+  failed: w.value('failed'),
+})
 
 const serviceRow =
   (segments: number) =>
   (w: ClosedWindow): ServiceFeature => ({
+    ...queryFields(w),
     service_id: w.key,
-    window_start_ms: w.startMs,
-    window_end_ms: w.endMs,
-    queries: w.value('queries'),
-    work: w.value('work'),
-    duration_ms_mean: finite(w.value('duration_ms')),
-    duration_ms_p95: finite(w.quantile('duration_ms_p95', 0.95)),
-    failed: w.value('failed'),
     entities: w.value('entities'),
     segment_work: Array.from({ length: segments }, (_, s) => w.bin('segments', s)),
-    incomplete: w.incomplete,
   })
 
 function queryRow(w: ClosedWindow): QueryFeature {
   const [service = '', operation = '', ...entity] = w.key.split('|')
   return {
+    ...queryFields(w),
     pattern: w.key,
     service_id: service,
     entity_id: entity.join('|'),
     operation_id: operation,
-    window_start_ms: w.startMs,
-    window_end_ms: w.endMs,
-    queries: w.value('queries'),
-    work: w.value('work'),
-    duration_ms_mean: finite(w.value('duration_ms')),
-    duration_ms_p95: finite(w.quantile('duration_ms_p95', 0.95)),
-    failed: w.value('failed'),
-    incomplete: w.incomplete,
   }
 }
 
 const pipelineRow = (w: ClosedWindow): PipelineFeature => ({
+  ...windowFields(w),
   pipeline_id: w.key,
-  window_start_ms: w.startMs,
-  window_end_ms: w.endMs,
   records: w.value('records'),
   load_mean: w.value('load_mean'),
   load_max: w.value('load_max'),
   capacity_min: w.value('capacity_min'),
   up_ratio: w.value('up'),
-  incomplete: w.incomplete,
-})
-
-const source = (
-  config: DataConfig,
-  spec: Pick<SourceSpec, 'topic' | 'record' | 'fields' | 'check'>,
-): SourceSpec => ({
-  ...spec,
-  eventTime: 'event_time_ms',
-  maxAheadMs: config.maxAheadMs,
-  earliestMs: config.earliestMs,
-  idleMs: config.idleMs,
-  maxRecordBytes: config.maxRecordBytes,
 })
 
 /** logs.queries and telemetry.pipelines to features per service, pattern and instance. Keys need not match partitions. */
 export function featuresTopology(config: DataConfig): Topology {
-  const { windowMs, graceMs, partitions, segments } = config
-  const shape = { sizeMs: windowMs, advanceMs: windowMs, graceMs }
+  const { partitions, segments } = config
+  const shape = tumbling(config)
   const ofQueries = {
     queries: count(),
     work: sum(QUERY.work),
@@ -201,13 +179,13 @@ export function featuresTopology(config: DataConfig): Topology {
   return defineTopology({
     name: FEATURES,
     sources: {
-      queries: source(config, {
+      queries: sourceOf(config, {
         topic: 'logs.queries',
         record: 'QueryLog',
         fields: QUERY_FIELDS,
         check: checkQuery,
       }),
-      states: source(config, {
+      states: sourceOf(config, {
         topic: 'telemetry.pipelines',
         record: 'PipelineState',
         fields: PIPELINE_FIELDS,

@@ -1,5 +1,6 @@
 import type { Forecast, QueryFeature, QueryPattern, Risk, ServiceFeature } from '#schemas'
 import { eventsKnownAt, type ForecastTables, type KnownEvent, NO_TABLES } from '#core/forecasting'
+import { featureInput, SILENT } from '#core/features'
 import { ByteReader, ByteWriter } from '#core/math'
 import {
   defineTopology,
@@ -7,7 +8,6 @@ import {
   type RoundOutput,
   type RoundProcessor,
   type Topology,
-  windowNode,
 } from '#core/runtime'
 import { announcedWork, eventNames, liftOf } from './calendar.ts'
 import { type DataConfig, type DataService, segmentId } from './config.ts'
@@ -212,8 +212,6 @@ class ServiceProcessor implements RoundProcessor {
   }
 }
 
-const SILENT: RoundOutput = { emit: () => undefined }
-
 /** The probability of every query pattern in the next interval. */
 class PatternProcessor implements RoundProcessor {
   readonly #config: DataConfig
@@ -291,14 +289,6 @@ class PatternProcessor implements RoundProcessor {
 
 /** features.services to forecasts and risks, features.queries to pattern probabilities; `tables`: the calendar. */
 export function forecastsTopology(config: DataConfig, tables: ForecastTables = NO_TABLES): Topology {
-  const features = (topic: string, record: 'ServiceFeature' | 'QueryFeature', window: string) => ({
-    features: {
-      topic,
-      record,
-      time: 'window_end_ms',
-      writers: [{ node: windowNode(FEATURES, window), partitionsOf: topic, aligned: true }],
-    },
-  })
   return defineTopology({
     name: FORECASTS,
     sources: {},
@@ -306,7 +296,7 @@ export function forecastsTopology(config: DataConfig, tables: ForecastTables = N
     rounds: {
       services: {
         scope: 'all',
-        inputs: features('features.services', 'ServiceFeature', 'services'),
+        inputs: { features: featureInput('features.services', 'ServiceFeature', FEATURES, 'services') },
         outputs: {
           forecasts: { topic: 'forecasts.data', record: 'Forecast', marked: true },
           risks: { topic: 'risks.data', record: 'Risk', marked: true },
@@ -316,7 +306,7 @@ export function forecastsTopology(config: DataConfig, tables: ForecastTables = N
       },
       patterns: {
         scope: 'partition',
-        inputs: features('features.queries', 'QueryFeature', 'patterns'),
+        inputs: { features: featureInput('features.queries', 'QueryFeature', FEATURES, 'patterns') },
         outputs: { patterns: { topic: 'forecasts.patterns', record: 'QueryPattern', marked: true } },
         snapshotEvery: SNAPSHOT_EVERY,
         create: () => new PatternProcessor(config, tables),

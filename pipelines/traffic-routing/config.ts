@@ -1,26 +1,18 @@
-import { ForestallError } from '#core/ports'
+import { DEFAULT_DECISION_SETTINGS, type DecisionSettings } from '#core/decisions'
+import {
+  checkSettings,
+  DEFAULT_WINDOW_SETTINGS,
+  type Refuse,
+  refusing,
+  type WindowSettings,
+} from '#core/features'
 import type { Network } from './network.ts'
 import { checkShardPolicies, DEFAULT_SHARD_POLICIES, type ShardPolicies } from './shards/index.ts'
 
 /** What traffic-routing is told: the network it routes over, its time scale, and what the operator wants. */
-export interface TrafficConfig {
+export interface TrafficConfig extends WindowSettings, DecisionSettings {
   /** Streams, candidate paths and links. Demands and capacities in bytes per second. */
   readonly network: Network
-  /** What is decided together. */
-  readonly scope: string
-  /** Length of the feature windows, ms. */
-  readonly windowMs: number
-  /** How long a window waits for records that are out of order, ms. */
-  readonly graceMs: number
-  /** Partitions of the internal topics and of features.streams. */
-  readonly partitions: number
-  /** Earliest event time that is believed, ms since 1970. */
-  readonly earliestMs: number
-  /** A record may be this far ahead of its Kafka timestamp, ms. */
-  readonly maxAheadMs: number
-  /** A silent source partition holds others up for this long, ms of wall clock. */
-  readonly idleMs: number
-  readonly maxRecordBytes: number
   /** Seasons in windows (a day, a week). */
   readonly seasons: readonly number[]
   /** Windows forecast ahead. */
@@ -52,24 +44,12 @@ export interface TrafficConfig {
   readonly historyWindows: number
   /** How long the solver may take, ms; then the greedy plan or the standing one is used. */
   readonly solverDeadlineMs: number
-  readonly mode: 'dry_run' | 'apply'
-  /** What decisions are dated by: the wall clock (live), or the windows they rest on (replays of the past). */
-  readonly time: 'wall' | 'event'
-  /** '' live; decisions of a replay carry its id. */
-  readonly replayId: string
-  readonly seed: number
 }
 
 /** Defaults for live traffic in windows of 10 s. */
 export const DEFAULT_TRAFFIC_CONFIG: Omit<TrafficConfig, 'network'> = {
-  scope: 'default',
-  windowMs: 10_000,
-  graceMs: 500,
-  partitions: 4,
-  earliestMs: Date.UTC(2000, 0, 1),
-  maxAheadMs: 60_000,
-  idleMs: 5_000,
-  maxRecordBytes: 1 << 20,
+  ...DEFAULT_WINDOW_SETTINGS,
+  ...DEFAULT_DECISION_SETTINGS,
   seasons: [8640],
   horizon: 12,
   publishSteps: [1, 6, 12],
@@ -86,10 +66,6 @@ export const DEFAULT_TRAFFIC_CONFIG: Omit<TrafficConfig, 'network'> = {
   learnEvery: 360,
   historyWindows: 2016,
   solverDeadlineMs: 100,
-  mode: 'apply',
-  time: 'wall',
-  replayId: '',
-  seed: 1,
 }
 
 /** Regions that a stream can reach, each once. */
@@ -107,26 +83,13 @@ export function policiesOf(config: TrafficConfig, pair: number): ShardPolicies {
   return { ...DEFAULT_SHARD_POLICIES, ...config.shards, critical, regions: regionsOf(config.network, pair) }
 }
 
+const POSITIVE = ['horizon', 'draws', 'maxShards', 'routeLifeMs', 'learnEvery', 'solverDeadlineMs'] as const
+
 /** Fills in the defaults and checks. Throws CONFIG_INVALID or POLICY_CONTRADICTS naming field, value and cure. */
 export function trafficConfig(given: Partial<TrafficConfig> & { readonly network: Network }): TrafficConfig {
   const config = { ...DEFAULT_TRAFFIC_CONFIG, ...given }
-  const wrong = (field: string, value: unknown, cure: string) => {
-    throw new ForestallError('CONFIG_INVALID', `traffic-routing.${field} = ${JSON.stringify(value)}`, {
-      cure,
-    })
-  }
-  const positive = [
-    'windowMs',
-    'partitions',
-    'horizon',
-    'draws',
-    'maxShards',
-    'routeLifeMs',
-    'learnEvery',
-    'solverDeadlineMs',
-  ] as const
-  for (const field of positive) if (!(config[field] > 0)) wrong(field, config[field], 'Set a number above 0.')
-  if (!(config.graceMs >= 0)) wrong('graceMs', config.graceMs, 'Set 0 or more.')
+  const wrong: Refuse = refusing('traffic-routing')
+  checkSettings(config, POSITIVE, wrong)
   if (config.routeLifeMs < 2 * config.windowMs) {
     wrong(
       'routeLifeMs',

@@ -1,16 +1,24 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { RegionFeature, Risk, RouteBody, Scenario, Shard, ShardBody, StreamFeature } from '#schemas'
-import { type ChurnBudget, churnBudget, decide, type Hysteresis, recordOf } from '#core/decisions'
-import { murmur3Text } from '#core/math'
-import { type Clock, type Decision, mulberry32 } from '#core/ports'
+import {
+  type BodiesOf,
+  type Costs,
+  type DecisionBook,
+  decisionBook,
+  type DecisionOutputs,
+  type Hysteresis,
+  type Occasion,
+  reasonOf,
+  type Standing,
+} from '#core/decisions'
+import { featureInput, forecastInput } from '#core/features'
+import type { Clock, Decision } from '#core/ports'
 import {
   defineTopology,
   type Round,
-  type RoundInput,
   type RoundOutput,
   type RoundProcessor,
   type Topology,
-  windowNode,
 } from '#core/runtime'
 import type { TrafficConfig } from './config.ts'
 import { FEATURES } from './features.ts'
@@ -21,6 +29,14 @@ import { World } from './world.ts'
 
 /** Name of the topology: its consumer group. */
 export const DECISIONS = 'traffic.decisions'
+
+/** What is decided, and where that is written. */
+export const DECISION_OUTPUTS = {
+  shards: { topic: 'decisions.traffic.shards', record: 'ShardDecision', marked: false },
+  routes: { topic: 'decisions.traffic.routes', record: 'RouteDecision', marked: false },
+} as const satisfies DecisionOutputs
+
+type Bodies = BodiesOf<typeof DECISION_OUTPUTS>
 
 const SUBSYSTEM = 'traffic-routing'
 const SNAPSHOT_EVERY = 30
@@ -35,19 +51,13 @@ export interface DecisionDeps {
   readonly clock: Clock
   readonly solvers: Solvers
   /** What stands in the decision topics: read when a replay after a restart is over. */
-  readStanding(): Promise<{
-    routes: Map<string, Decision<RouteBody>>
-    shards: Map<string, Decision<ShardBody>>
-  }>
+  readStanding(): Promise<Standing<Bodies>>
   /** Told after every round, with its time. */
   onRound?(timeMs: number): void
 }
 
 /** Everything about one stream in one round. */
-interface Turn {
-  readonly round: Round
-  readonly out: RoundOutput
-  readonly nowMs: number
+interface Turn extends Occasion {
   readonly risks: ReadonlyMap<string, Risk>
 }
 
@@ -56,21 +66,25 @@ class DecisionProcessor implements RoundProcessor {
   readonly #deps: DecisionDeps
   readonly #world: World
   readonly #policy: TrafficPolicy
-  #routes = new Map<string, Decision<RouteBody>>()
-  #shards = new Map<string, Decision<ShardBody>>()
-  #budget: ChurnBudget | undefined
+  readonly #book: DecisionBook<Bodies>
 
   constructor(config: TrafficConfig, deps: DecisionDeps) {
     this.#config = config
     this.#deps = deps
     this.#world = new World(config)
     this.#policy = createTrafficPolicy(config, this.#world, deps.solvers)
+    this.#book = decisionBook<Bodies>({
+      subsystem: SUBSYSTEM,
+      policyVersion: POLICY_VERSION,
+      settings: config,
+      clock: deps.clock,
+      readStanding: () => deps.readStanding(),
+      churn: { changes: config.changesPerWindow, intervalMs: config.windowMs },
+    })
   }
 
   async live(): Promise<void> {
-    const { routes, shards } = await this.#deps.readStanding()
-    this.#routes = routes
-    this.#shards = shards
+    await this.#book.live()
     await this.#warmUp()
   }
 
@@ -89,7 +103,7 @@ class DecisionProcessor implements RoundProcessor {
     this.#policy.observed(demand)
     if (round.replayed) return
     const risks = new Map((rows('risks') as Risk[]).map((risk) => [risk.entity, risk]))
-    const nowMs = this.#config.time === 'wall' ? this.#deps.clock.nowMs() : round.timeMs
+    const nowMs = this.#book.nowMs(round)
     // Behind by several windows: a plan for what is over helps nobody, and would put the next ones off as well.
     if (this.#config.time === 'wall' && nowMs - round.timeMs > STALE_WINDOWS * this.#config.windowMs) return
     const turn: Turn = { round, out, nowMs, risks }
@@ -100,7 +114,7 @@ class DecisionProcessor implements RoundProcessor {
   }
 
   #decideShards(turn: Turn): void {
-    const standing = bodiesOf(this.#shards)
+    const standing = bodiesOf(this.#book.standing('shards'))
     const cuts = this.#policy.shards(turn.risks, standing)
     this.#config.network.pairNames.forEach((stream, pair) => {
       const risk = turn.risks.get(stream)?.probability ?? 0
@@ -115,95 +129,40 @@ class DecisionProcessor implements RoundProcessor {
         now === undefined || hasSplit(now, shards)
           ? { minGain: 0, minIntervalMs: 2 * windowMs, urgentRisk: 0.5 }
           : { minGain: 0, minIntervalMs: horizon * windowMs, urgentRisk: Infinity }
-      this.#write(
-        turn,
-        'shards',
-        stream,
-        { stream, shards },
-        { costNow, costAfter },
+      this.#book.propose(turn, 'shards', stream, {
+        ...because(turn, stream, { costNow, costAfter }),
+        body: { stream, shards },
+        lifeMs: null,
         hysteresis,
-        null,
-        sameCut,
-      )
+        sameBody: sameCut,
+      })
     })
   }
 
   async #decideRoutes(turn: Turn, scenarios: readonly Scenario[]): Promise<void> {
+    const cuts = this.#book.standing('shards')
+    const standing = this.#book.standing('routes')
     const shards = this.#config.network.pairNames.map(
-      (stream) => this.#shards.get(stream)?.body.shards ?? [wholeStream(stream)],
+      (stream) => cuts.get(stream)?.body.shards ?? [wholeStream(stream)],
     )
-    const { bodies, plan } = await this.#policy.routes(scenarios, shards, bodiesOf(this.#routes))
+    const { bodies, plan } = await this.#policy.routes(scenarios, shards, bodiesOf(standing))
     const { windowMs, minGain, routeLifeMs } = this.#config
     const hysteresis: Hysteresis = { minGain, minIntervalMs: windowMs, urgentRisk: 0.5 }
     for (const body of bodies) {
-      const first = !this.#routes.has(body.stream)
+      const first = !standing.has(body.stream)
       // The first routes replace a default that knows nothing of shards: they are worth a trifle even at equal cost.
       const costNow = plan.costNow + (first ? Math.max(1e-3, minGain * plan.costNow * 2) : 0)
       const costs = { costNow, costAfter: Math.min(plan.costAfter, plan.costNow) }
-      const cutChanged = !first && !sameShards(body, this.#routes.get(body.stream)?.body)
+      const cutChanged = !first && !sameShards(body, standing.get(body.stream)?.body)
       if (cutChanged) costs.costNow += Math.max(1e-3, minGain * plan.costNow * 2)
-      this.#write(turn, 'routes', body.stream, body, costs, hysteresis, routeLifeMs, sameRoutes)
+      this.#book.propose(turn, 'routes', body.stream, {
+        ...because(turn, body.stream, costs),
+        body,
+        lifeMs: routeLifeMs,
+        hysteresis,
+        sameBody: sameRoutes,
+      })
     }
-  }
-
-  #write<Body extends RouteBody | ShardBody>(
-    turn: Turn,
-    output: 'routes' | 'shards',
-    stream: string,
-    body: Body,
-    costs: { costNow: number; costAfter: number },
-    hysteresis: Hysteresis,
-    lifeMs: number | null,
-    sameBody: (a: Body, b: Body) => boolean,
-  ): void {
-    const { windowMs, changesPerWindow, mode, replayId, seed } = this.#config
-    const { nowMs, round, out } = turn
-    const held = this.#held<Body>(output)
-    const standing = held.get(stream) ?? null
-    const risk = turn.risks.get(stream)
-    const reason = {
-      risk: Math.max(0, Math.min(1, risk?.probability ?? 0)),
-      drivers: risk?.drivers ?? ['no forecast yet'],
-      q10: risk?.q10 ?? 0,
-      q50: risk?.q50 ?? 0,
-      q90: risk?.q90 ?? 0,
-      cost_now: costs.costNow,
-      cost_after: costs.costAfter,
-    }
-    this.#budget ??= churnBudget({ changes: changesPerWindow, intervalMs: windowMs, nowMs })
-    // The first cut and the first routes of a stream move nothing: they are not churn and cost no token.
-    const isFirst = standing === null
-    const verdict = decide<Body>({
-      standing,
-      proposal: { body, reason },
-      nowMs,
-      hysteresis,
-      churnBudget: isFirst ? churnBudget({ changes: 1, intervalMs: windowMs, nowMs }) : this.#budget,
-      lifeMs,
-      mode: { kind: mode },
-      sameBody,
-    })
-    if (!isFirst) this.#budget = verdict.budget
-    const record = recordOf(verdict, {
-      subsystem: SUBSYSTEM,
-      entity: stream,
-      previous: standing,
-      issuedAtMs: nowMs,
-      lifeMs,
-      replayId,
-      inputs: round.inputs,
-      modelVersion: risk?.model_version ?? 'none',
-      policyVersion: POLICY_VERSION,
-      random: mulberry32(seed ^ murmur3Text(`${output}/${stream}/${round.timeMs}`)),
-    })
-    if (record === undefined) return
-    out.emit(output, stream, record)
-    if (record === null) held.delete(stream)
-    else held.set(stream, record)
-  }
-
-  #held<Body>(output: 'routes' | 'shards'): Map<string, Decision<Body>> {
-    return (output === 'routes' ? this.#routes : this.#shards) as unknown as Map<string, Decision<Body>>
   }
 
   snapshot(): Uint8Array {
@@ -213,6 +172,12 @@ class DecisionProcessor implements RoundProcessor {
   restore(bytes: Uint8Array): void {
     this.#world.restore(bytes)
   }
+}
+
+/** Why something is decided about a stream, and by which model. */
+function because({ risks }: Turn, stream: string, costs: Costs) {
+  const risk = risks.get(stream)
+  return { reason: reasonOf(risk, costs), modelVersion: risk?.model_version ?? 'none' }
 }
 
 const bodiesOf = <Body>(held: ReadonlyMap<string, Decision<Body>>): Map<string, Body> =>
@@ -263,25 +228,7 @@ function sameRoutes(a: RouteBody, b: RouteBody): boolean {
 
 /** features, scenarios and risks of all streams to shards and routes, in one task: they compete for the same links. */
 export function decisionsTopology(config: TrafficConfig, deps: DecisionDeps): Topology {
-  const features = (
-    topic: string,
-    record: 'StreamFeature' | 'RegionFeature',
-    window: string,
-  ): RoundInput => ({
-    topic,
-    record,
-    time: 'window_end_ms',
-    writers: [{ node: windowNode(FEATURES, window), partitionsOf: topic, aligned: true }],
-  })
-  const forecast = (topic: string, record: 'Scenario' | 'Risk'): RoundInput => ({
-    topic,
-    record,
-    time: 'issued_at_ms',
-    writers: [
-      { node: `${FORECASTS}/streams`, partitionsOf: 'features.streams', aligned: false },
-      { node: `${FORECASTS}/regions`, partitionsOf: 'features.regions', aligned: false },
-    ],
-  })
+  const writers = { streams: 'features.streams', regions: 'features.regions' }
   return defineTopology({
     name: DECISIONS,
     sources: {},
@@ -290,15 +237,12 @@ export function decisionsTopology(config: TrafficConfig, deps: DecisionDeps): To
       decide: {
         scope: 'all',
         inputs: {
-          streams: features('features.streams', 'StreamFeature', 'streams'),
-          regions: features('features.regions', 'RegionFeature', 'regions'),
-          scenarios: forecast('scenarios.traffic', 'Scenario'),
-          risks: forecast('risks.traffic', 'Risk'),
+          streams: featureInput('features.streams', 'StreamFeature', FEATURES, 'streams'),
+          regions: featureInput('features.regions', 'RegionFeature', FEATURES, 'regions'),
+          scenarios: forecastInput('scenarios.traffic', 'Scenario', FORECASTS, writers),
+          risks: forecastInput('risks.traffic', 'Risk', FORECASTS, writers),
         },
-        outputs: {
-          shards: { topic: 'decisions.traffic.shards', record: 'ShardDecision', marked: false },
-          routes: { topic: 'decisions.traffic.routes', record: 'RouteDecision', marked: false },
-        },
+        outputs: DECISION_OUTPUTS,
         snapshotEvery: SNAPSHOT_EVERY,
         create: () => new DecisionProcessor(config, deps),
       },

@@ -1,5 +1,16 @@
 import type { RegionFeature, StreamFeature } from '#schemas'
 import {
+  lengthAt,
+  numberAt as at,
+  quantileOf,
+  refuseEmpty,
+  refuseRatios,
+  refuseSizes,
+  sourceOf,
+  tumbling,
+  windowFields,
+} from '#core/features'
+import {
   type ClosedWindow,
   count,
   defineTopology,
@@ -10,8 +21,8 @@ import {
   type Row,
   sketch,
   slotsOf,
-  type SourceSpec,
   sum,
+  textOf,
   type Topology,
   type Verdict,
   type WindowSpec,
@@ -52,12 +63,9 @@ const PROBE = slotsOf(PROBE_FIELDS)
 const TCP = 6
 const UDP = 17
 
-const at = (row: Row, slot: number): number => row.numbers[slot] as number
-const isSize = (value: number) => value >= 0 && value < Number.POSITIVE_INFINITY
-
 function sameText(row: Row, a: number, b: number): boolean {
-  const length = (row.ends[a] as number) - (row.starts[a] as number)
-  if (length <= 0 || length !== (row.ends[b] as number) - (row.starts[b] as number)) return false
+  const length = lengthAt(row, a)
+  if (length <= 0 || length !== lengthAt(row, b)) return false
   for (let i = 0; i < length; i++) {
     if (row.buffer[(row.starts[a] as number) + i] !== row.buffer[(row.starts[b] as number) + i]) return false
   }
@@ -65,16 +73,12 @@ function sameText(row: Row, a: number, b: number): boolean {
 }
 
 const SELF_PAIR = { skip: 'self_pair' } as const
+const FLOW_SIZES = ['bytes', 'packets'] as const
 
 /** A flow needs sizes that are finite and not negative, and a stream; traffic from a region to itself is not routed. */
 function checkFlow(row: Row): Verdict {
-  for (const field of ['bytes', 'packets'] as const) {
-    if (!isSize(at(row, FLOW[field])))
-      return { invalid: `${field} = ${at(row, FLOW[field])}: must be a finite number of 0 or more` }
-  }
-  if (row.starts[FLOW.stream] === row.ends[FLOW.stream])
-    return { invalid: "stream = '': must name the stream" }
-  return sameText(row, FLOW.src_region, FLOW.dst_region) ? SELF_PAIR : undefined
+  const refused = refuseSizes(row, FLOW, FLOW_SIZES) ?? refuseEmpty(row, FLOW, 'stream', 'stream')
+  return refused ?? (sameText(row, FLOW.src_region, FLOW.dst_region) ? SELF_PAIR : undefined)
 }
 
 const PROBE_SIZES = [
@@ -88,15 +92,9 @@ const PROBE_RATIOS = ['loss_ratio', 'error_ratio'] as const
 
 function checkProbe(regions: ReadonlySet<string>): (row: Row) => Verdict {
   return (row) => {
-    for (const field of PROBE_SIZES) {
-      if (!isSize(at(row, PROBE[field])))
-        return { invalid: `${field} = ${at(row, PROBE[field])}: must be a finite number of 0 or more` }
-    }
-    for (const field of PROBE_RATIOS) {
-      const value = at(row, PROBE[field])
-      if (!(value >= 0 && value <= 1)) return { invalid: `${field} = ${value}: must lie in 0..1` }
-    }
-    const region = row.buffer.toString('utf8', row.starts[PROBE.region], row.ends[PROBE.region])
+    const refused = refuseSizes(row, PROBE, PROBE_SIZES) ?? refuseRatios(row, PROBE, PROBE_RATIOS)
+    if (refused !== undefined) return refused
+    const region = textOf(row, PROBE.region)
     return regions.has(region)
       ? undefined
       : { invalid: `region = '${region}': the network has no such region` }
@@ -109,61 +107,43 @@ function streamRow(w: ClosedWindow): StreamFeature {
   const share = (name: string) => (bytes > 0 ? w.value(name) / bytes : 0)
   const ringBytes = Array.from({ length: RING_BINS }, (_, bin) => w.bin('ring', bin))
   return {
+    ...windowFields(w),
     stream: w.key,
-    window_start_ms: w.startMs,
-    window_end_ms: w.endMs,
     records: w.value('records'),
     bytes,
     packets,
     bytes_per_second: (bytes * 1000) / (w.endMs - w.startMs),
     packet_bytes_mean: packets > 0 ? bytes / packets : 0,
-    packet_bytes_p50: finite(w.quantile('packet_bytes', 0.5)),
-    packet_bytes_p95: finite(w.quantile('packet_bytes', 0.95)),
+    packet_bytes_p50: quantileOf(w, 'packet_bytes', 0.5),
+    packet_bytes_p95: quantileOf(w, 'packet_bytes', 0.95),
     tcp_share: share('tcp_bytes'),
     udp_share: share('udp_bytes'),
     sources: w.value('sources'),
     destinations: w.value('destinations'),
-    incomplete: w.incomplete,
     ring_bytes: ringBytes,
   }
 }
 
-const finite = (value: number) => (Number.isFinite(value) ? value : 0)
-
 function regionRow(w: ClosedWindow): RegionFeature {
   return {
+    ...windowFields(w),
     region: w.key,
-    window_start_ms: w.startMs,
-    window_end_ms: w.endMs,
     records: w.value('records'),
     up_ratio: w.value('up'),
     rtt_ms_mean: w.value('rtt_ms'),
-    rtt_ms_p95: finite(w.quantile('rtt_ms_p95', 0.95)),
+    rtt_ms_p95: quantileOf(w, 'rtt_ms_p95', 0.95),
     jitter_ms_mean: w.value('jitter_ms'),
     loss_ratio_mean: w.value('loss_ratio'),
     error_ratio_mean: w.value('error_ratio'),
     bytes_per_second_mean: w.value('bytes_per_second'),
     capacity_bytes_per_second_min: w.value('capacity_bytes_per_second'),
     price_per_gb_mean: w.value('price_per_gb'),
-    incomplete: w.incomplete,
   }
 }
 
-const source = (
-  config: TrafficConfig,
-  spec: Pick<SourceSpec, 'topic' | 'record' | 'fields' | 'check'>,
-): SourceSpec => ({
-  ...spec,
-  eventTime: 'event_time_ms',
-  maxAheadMs: config.maxAheadMs,
-  earliestMs: config.earliestMs,
-  idleMs: config.idleMs,
-  maxRecordBytes: config.maxRecordBytes,
-})
-
 /** telemetry.flows and telemetry.regions to features, window by window. Keys need not match partitions. */
 export function featuresTopology(config: TrafficConfig): Topology {
-  const shape = { sizeMs: config.windowMs, advanceMs: config.windowMs, graceMs: config.graceMs }
+  const shape = tumbling(config)
   const streams: WindowSpec = {
     ...shape,
     from: 'flows',
@@ -209,13 +189,13 @@ export function featuresTopology(config: TrafficConfig): Topology {
   return defineTopology({
     name: FEATURES,
     sources: {
-      flows: source(config, {
+      flows: sourceOf(config, {
         topic: 'telemetry.flows',
         record: 'Flow',
         fields: FLOW_FIELDS,
         check: checkFlow,
       }),
-      probes: source(config, {
+      probes: sourceOf(config, {
         topic: 'telemetry.regions',
         record: 'RegionProbe',
         fields: PROBE_FIELDS,

@@ -12,6 +12,7 @@ import {
   originsAt,
   startFrom,
 } from '#core/forecasting'
+import { featureInput } from '#core/features'
 import { ByteReader, ByteWriter, LEVELS } from '#core/math'
 import { assessRisk, TrackedRisks } from '#core/risk'
 import {
@@ -20,7 +21,6 @@ import {
   type RoundOutput,
   type RoundProcessor,
   type Topology,
-  windowNode,
 } from '#core/runtime'
 import type { TrafficConfig } from './config.ts'
 import { eventEvidence } from './event-evidence.ts'
@@ -317,14 +317,7 @@ export function forecastsTopology(config: TrafficConfig, tables: ForecastTables 
     make: () => RoundProcessor,
   ) => ({
     scope: 'partition' as const,
-    inputs: {
-      features: {
-        topic,
-        record,
-        time: 'window_end_ms',
-        writers: [{ node: windowNode(FEATURES, window), partitionsOf: topic, aligned: true }],
-      },
-    },
+    inputs: { features: featureInput(topic, record, FEATURES, window) },
     outputs: OUTPUTS,
     snapshotEvery: SNAPSHOT_EVERY,
     create: make,
