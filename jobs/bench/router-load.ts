@@ -58,13 +58,14 @@ export async function runClosedLoad(
   return failures
 }
 
-/** Reads an answer to its end and throws it away; resolves with its bytes. */
-export function drain(url: string, query: string): Promise<number> {
+/** Reads an answer to its end and throws it away; `onBytes` is told of how much has come. Resolves with its bytes. */
+export function drain(url: string, query: string, onBytes?: (sum: number) => void): Promise<number> {
   return new Promise((resolve, reject) => {
     const sent = request(url, { method: 'POST' }, (answer) => {
       let bytes = 0
       answer.on('data', (piece: Buffer) => {
         bytes += piece.length
+        onBytes?.(bytes)
       })
       answer.on('end', () => resolve(bytes))
       answer.on('error', reject)

@@ -94,37 +94,100 @@ async function measureThroughput(
   return all
 }
 
-/** Growth of the router's memory while it passes on a large answer to a client that keeps up, bytes. */
-async function measureStream(
-  router: Contender,
-  bytes: number,
-): Promise<{ grownBytes: number; seconds: number }> {
-  await drain(router.url, `SELECT repeat('x', 1000) FROM numbers(20000) FORMAT RowBinary`)
+/** How the memory of a router grew while it passed on a large answer, bytes. */
+interface StreamGrowth {
+  readonly bytes: number
+  /** Highest memory over that before. */
+  readonly grownBytes: number
+  /** Highest memory of the second half over that of the first: nothing piles up if this is nothing. */
+  readonly laterBytes: number
+  readonly seconds: number
+}
+
+/** Passes a large answer on to a client that keeps up; the memory of the router is looked at every 50 ms. */
+async function measureStream(router: Contender, bytes: number): Promise<StreamGrowth> {
+  const answer = (rows: number): string => `SELECT repeat('x', 1022) FROM numbers(${rows}) FORMAT RowBinary`
+  await drain(router.url, answer(20_000))
   const before = (await router.usage()).rssBytes
-  let highest = before
-  const state = { isOver: false }
+  const highest = [before, before]
+  const state = { isOver: false, received: 0 }
   const began = performance.now()
   const watching = (async () => {
     while (!state.isOver) {
-      highest = Math.max(highest, (await router.usage()).rssBytes)
+      const half = state.received < bytes / 2 ? 0 : 1
+      highest[half] = Math.max(highest[half] ?? 0, (await router.usage()).rssBytes)
       await new Promise((resolve) => setTimeout(resolve, 50))
     }
   })()
-  const received = await drain(
-    router.url,
-    `SELECT repeat('x', 1022) FROM numbers(${Math.ceil(bytes / 1024)}) FORMAT RowBinary`,
-  )
+  const received = await drain(router.url, answer(Math.ceil(bytes / 1024)), (sum) => {
+    state.received = sum
+  })
   state.isOver = true
   await watching
   if (received < bytes) throw new Error(`Only ${received} of ${bytes} bytes came`)
-  return { grownBytes: highest - before, seconds: (performance.now() - began) / 1000 }
+  const [first = 0, second = 0] = highest
+  return {
+    bytes: received,
+    grownBytes: Math.max(first, second) - before,
+    laterBytes: Math.max(0, second - first),
+    seconds: (performance.now() - began) / 1000,
+  }
+}
+
+const UNITS: Readonly<Record<string, number>> = {
+  '': 1,
+  KB: 1e3,
+  MB: 1e6,
+  GB: 1e9,
+  KIB: 2 ** 10,
+  MIB: 2 ** 20,
+  GIB: GIB,
+}
+
+/** Bytes of `1GB`, `128MiB` or a number. Throws RangeError for anything else. */
+function parseBytes(text: string): number {
+  const [, count = '', unit = ''] = /^(\d+(?:\.\d+)?) ?([kmg]i?b)?$/i.exec(text) ?? []
+  const bytes = Number(count) * (UNITS[unit.toUpperCase()] ?? Number.NaN)
+  if (!(bytes >= 1)) throw new RangeError(`--stream-bytes ${text} is no size such as 1GB.`)
+  return Math.round(bytes)
 }
 
 const median = (values: readonly number[]): number => nearestRank(sorted(values), 0.5)
 const show = (ms: number): string => ms.toFixed(1).padStart(8)
 
+const print = (line: string): void => console.log(line)
+
+function printStream({ bytes, grownBytes, laterBytes, seconds }: StreamGrowth): void {
+  const mib = (value: number): string => (value / 2 ** 20).toFixed(0)
+  print(
+    `an answer of ${mib(bytes)} MiB: memory of the router grew by ${mib(grownBytes)} MiB, by ${mib(laterBytes)} MiB of it in the second half, in ${seconds.toFixed(1)} s`,
+  )
+}
+
+/** Only the large answer, before one instance. */
+async function runStream(bytes: number): Promise<object> {
+  const instances = await startBenchInstances(1)
+  try {
+    const list = instances.list.map(({ name, url }) => ({ name, url }))
+    const settings = { instances: list, table: instances.table, picker: 'adaptive', hedge: false } as const
+    const ours = await startRouter('ours', settings)
+    try {
+      const stream = await measureStream(ours, bytes)
+      printStream(stream)
+      const target = streamTarget(stream)
+      return { case: 'router', figure: target.value, unit: 'MiB', targets: [target], stream, skipped: null }
+    } finally {
+      await ours.stop()
+    }
+  } finally {
+    await instances.stop()
+  }
+}
+
+const streamTarget = ({ grownBytes }: StreamGrowth): Target =>
+  atMost('memory growth of a large answer, MiB', grownBytes / 2 ** 20, 64)
+
 async function run(isShort: boolean): Promise<RouterBench> {
-  const print = (line: string): void => console.log(line)
   const [rounds, seconds] = isShort ? [1, 15] : [3, 30]
   const chproxy = await findChproxy()
   if ('missing' in chproxy) print(`chproxy is left out: ${chproxy.missing}`)
@@ -168,10 +231,8 @@ async function run(isShort: boolean): Promise<RouterBench> {
     for (const [name, perS] of throughput) print(`  ${name.padEnd(14)}${show(median(perS))}`)
 
     const stream = await measureStream(ours, isShort ? GIB / 8 : GIB)
-    print(
-      `an answer of ${isShort ? '128 MiB' : '1 GiB'}: memory of the router grew by ${(stream.grownBytes / 2 ** 20).toFixed(0)} MiB in ${stream.seconds.toFixed(1)} s`,
-    )
-    return report(found, throughput, stream.grownBytes, 'missing' in chproxy ? chproxy.missing : null)
+    printStream(stream)
+    return report(found, throughput, stream, 'missing' in chproxy ? chproxy.missing : null)
   } finally {
     await Promise.all(contenders.map((c) => c.stop()))
     await instances.stop()
@@ -181,7 +242,7 @@ async function run(isShort: boolean): Promise<RouterBench> {
 function report(
   found: ReadonlyMap<string, Quantiles>,
   throughput: ReadonlyMap<string, number[]>,
-  grownBytes: number,
+  stream: StreamGrowth,
   skipped: string | null,
 ): RouterBench {
   const p999 = (name: string): number => found.get(name)?.p999 ?? NaN
@@ -195,7 +256,7 @@ function report(
   const targets = [
     atLeast('p99.9 of two choices over ours', p999('two choices') / p999('ours'), 1.2),
     atLeast('p99.9 of two choices over ours, hedged', p999('two choices') / own, 1.2),
-    atMost('memory growth of a large answer, MiB', grownBytes / 2 ** 20, 64),
+    streamTarget(stream),
   ]
   if (skipped === null) {
     const ratio = median(throughput.get('ours') ?? []) / median(throughput.get('chproxy') ?? [])
@@ -220,6 +281,10 @@ function report(
 }
 
 if (import.meta.main) {
-  const { values } = parseArgs({ options: { short: { type: 'boolean', default: false } } })
-  console.log(JSON.stringify(await run(values.short)))
+  const { values } = parseArgs({
+    options: { short: { type: 'boolean', default: false }, 'stream-bytes': { type: 'string' } },
+  })
+  const streamBytes = values['stream-bytes']
+  const result = streamBytes === undefined ? run(values.short) : runStream(parseBytes(streamBytes))
+  console.log(JSON.stringify(await result))
 }
