@@ -9,6 +9,7 @@ import {
   type Standing,
 } from '#core/decisions'
 import { featureInput, forecastInput } from '#core/features'
+import { type ForecastTables, NO_TABLES } from '#core/forecasting'
 import { ByteReader, ByteWriter } from '#core/math'
 import type { Clock } from '#core/ports'
 import {
@@ -62,11 +63,14 @@ class DecisionProcessor implements RoundProcessor {
   readonly #deps: DataDecisionDeps
   readonly #worlds: ServiceWorld[]
   readonly #book: DecisionBook<Bodies>
+  readonly #tables: ForecastTables
+  #areTablesRead = false
 
-  constructor(config: DataConfig, deps: DataDecisionDeps) {
+  constructor(config: DataConfig, deps: DataDecisionDeps, tables: ForecastTables) {
     this.#config = config
     this.#deps = deps
-    this.#worlds = config.services.map((service) => new ServiceWorld(config, service))
+    this.#tables = tables
+    this.#worlds = config.services.map((service) => new ServiceWorld(config, service, () => tables.events()))
     this.#book = decisionBook<Bodies>({
       subsystem: SUBSYSTEM,
       policyVersion: POLICY_VERSION,
@@ -99,7 +103,9 @@ class DecisionProcessor implements RoundProcessor {
     return layout
   }
 
-  onRound(round: Round, out: RoundOutput): void {
+  async onRound(round: Round, out: RoundOutput): Promise<void> {
+    if (!this.#areTablesRead) await this.#tables.ready()
+    this.#areTablesRead = true
     const rows = <T>(name: string) => (round.rows[name] ?? []) as T[]
     const features = new Map(rows<ServiceFeature>('services').map((row) => [row.service_id, row]))
     const forecasts = new Map(
@@ -112,7 +118,7 @@ class DecisionProcessor implements RoundProcessor {
     const nowMs = this.#book.nowMs(round)
     this.#config.services.forEach((service, k) => {
       const world = this.#worlds[k]!
-      const result = world.step(features.get(service.service), forecasts, pipelines)
+      const result = world.step(round.timeMs, features.get(service.service), forecasts, pipelines)
       if (round.replayed) return
       const turn = { round, out, nowMs, service, world, risk: risks.get(service.service) }
       this.#writeShards(turn, result, forecasts)
@@ -233,8 +239,15 @@ class DecisionProcessor implements RoundProcessor {
   }
 }
 
-/** Features, forecasts and risks of all services to placements and instance counts, in one task: they share a churn budget. */
-export function decisionsTopology(config: DataConfig, deps: DataDecisionDeps): Topology {
+/**
+ * Features, forecasts and risks of all services to placements and instance counts, in one task: they share a churn
+ * budget. `tables`: the calendar, which instance counts are decided with.
+ */
+export function decisionsTopology(
+  config: DataConfig,
+  deps: DataDecisionDeps,
+  tables: ForecastTables = NO_TABLES,
+): Topology {
   const writers = { services: 'features.services' }
   return defineTopology({
     name: DECISIONS,
@@ -251,7 +264,7 @@ export function decisionsTopology(config: DataConfig, deps: DataDecisionDeps): T
         },
         outputs: DECISION_OUTPUTS,
         snapshotEvery: SNAPSHOT_EVERY,
-        create: () => new DecisionProcessor(config, deps),
+        create: () => new DecisionProcessor(config, deps, tables),
       },
     },
   })

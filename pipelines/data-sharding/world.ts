@@ -1,5 +1,7 @@
 import type { Forecast, PipelineFeature, ServiceFeature } from '#schemas'
+import type { KnownEvent } from '#core/forecasting'
 import type { ByteReader, ByteWriter } from '#core/math'
+import { announcedWork } from './calendar.ts'
 import { type DataConfig, type DataService, replicaCap, segmentId } from './config.ts'
 import { deviationOf } from './forecasts.ts'
 import { Flow, type Layout } from './placement/index.ts'
@@ -7,6 +9,7 @@ import { type PolicyResult, ShardPolicy } from './policy.ts'
 import { ScalePolicy, type ScaleWish } from './scale-policy.ts'
 
 const DAYS = 7
+const LEVEL_RATE = 0.01
 
 /** What decisions about one service remember, and the policies that take them. It is the snapshot. */
 export class ServiceWorld {
@@ -23,13 +26,21 @@ export class ServiceWorld {
   #deviation: Float64Array
   #last: Float64Array
   #capacity: number
+  /** End of the last window, and how many there were: the calendar is asked by time, the scaler by step. */
+  #timeMs = 0
+  #steps = 0
+  /** Slow mean of the service's work per window: what the calendar's shares are shares of. */
+  #level = 0
+  readonly #events: () => readonly KnownEvent[]
   #wish: ScaleWish = { instances: 1, q50: 0, q90: 0, q99: 0, risk: 0 }
 
-  constructor(config: DataConfig, service: DataService) {
+  /** `events`: the calendar as it stands. */
+  constructor(config: DataConfig, service: DataService, events: () => readonly KnownEvent[] = () => []) {
     const { segments, routing, dayWindows: day, leadWindows } = config
     const instances = service.instances.length
     this.#config = config
     this.#service = service
+    this.#events = events
     const limits = { copies: config.copiesPerWindow, cap: replicaCap(config, service) }
     this.#policy = new ShardPolicy({ segments, instances, routing, limits, day })
     this.#scale = new ScalePolicy({
@@ -39,7 +50,7 @@ export class ServiceWorld {
       capacity: service.capacity,
       min: service.minInstances,
       max: service.maxInstances,
-      announced: () => 0,
+      announced: (step) => this.#announced(step),
     })
     this.#flow = new Flow(segments, instances)
     this.before = this.#policy.layout.clone()
@@ -65,8 +76,18 @@ export class ServiceWorld {
     this.before.copyFrom(layout)
   }
 
-  /** Takes a window in and plans. Without a forecast of a segment, its last work is expected. */
+  /** Work that the calendar announces for a step, as known at the last one. */
+  #announced(step: number): number {
+    const { segments, windowMs } = this.#config
+    const endMs = this.#timeMs + (step - this.#steps + 1) * windowMs
+    const about = { service: this.#service.service, segments, level: this.#level }
+    const window = { startMs: endMs - windowMs, endMs, knownMs: this.#timeMs }
+    return announcedWork(this.#events(), about, window)?.reduce((a, b) => a + b, 0) ?? 0
+  }
+
+  /** Takes the window that ended at `timeMs` in and plans. Without a forecast of a segment, its last work is expected. */
   step(
+    timeMs: number,
     feature: ServiceFeature | undefined,
     forecasts: ReadonlyMap<string, Forecast>,
     pipelines: ReadonlyMap<string, PipelineFeature>,
@@ -79,7 +100,11 @@ export class ServiceWorld {
       this.#deviation[s] = forecast === undefined ? Math.sqrt(this.#last[s]!) : deviationOf(forecast)
     }
     this.#measure(pipelines)
-    this.#scale.observe(this.#last.reduce((a, b) => a + b, 0))
+    const total = this.#last.reduce((a, b) => a + b, 0)
+    this.#timeMs = timeMs
+    this.#steps++
+    this.#level += Math.max(LEVEL_RATE, 1 / this.#steps) * (total - this.#level)
+    this.#scale.observe(total)
     this.#wish = this.#scale.wanted(this.#capacity)
     this.#recent.push(this.#wish.instances)
     if (this.#recent.length > this.#config.patienceWindows) this.#recent.shift()
@@ -126,7 +151,8 @@ export class ServiceWorld {
     this.#scale.encode(out)
     out.varint(this.#recent.length)
     for (const n of this.#recent) out.varint(n)
-    out.f64(this.#capacity)
+    for (const x of [this.#capacity, this.#timeMs, this.#level]) out.f64(x)
+    out.varint(this.#steps)
   }
 
   decode(from: ByteReader): void {
@@ -134,6 +160,9 @@ export class ServiceWorld {
     this.#scale.decode(from)
     this.#recent.splice(0, Infinity, ...Array.from({ length: from.varint() }, () => from.varint()))
     this.#capacity = from.f64()
+    this.#timeMs = from.f64()
+    this.#level = from.f64()
+    this.#steps = from.varint()
     this.before.copyFrom(this.#policy.layout)
   }
 }

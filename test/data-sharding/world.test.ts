@@ -1,0 +1,80 @@
+import { expect, test } from 'vitest'
+import type { ServiceFeature } from '#schemas'
+import { fillableTables } from '#core/forecasting'
+import { dataConfig } from '#data-sharding'
+import { ServiceWorld } from '../../pipelines/data-sharding/world.ts'
+
+const WINDOW_MS = 60_000
+const SALES = [50, 127, 200, 288, 340, 425, 500]
+const CAPACITY = 100
+/** Beyond this share of it, latency suffers. */
+const FULL = 0.92
+const isOn = (w: number): boolean => SALES.some((from) => w >= from && w < from + 4)
+
+const config = dataConfig({
+  services: [
+    {
+      service: 'search',
+      instances: ['a', 'b'],
+      replicas: 1,
+      capacity: CAPACITY,
+      minInstances: 1,
+      maxInstances: 40,
+    },
+  ],
+  segments: 8,
+  windowMs: WINDOW_MS,
+  dayWindows: 24,
+})
+
+/** Campaigns announced from the beginning. */
+function calendar() {
+  const tables = fillableTables()
+  for (const from of SALES) {
+    tables.putEvent(`sale${from}`, {
+      event_id: `sale${from}`,
+      revision: 1,
+      kind: 'campaign',
+      scope: 'search/k1',
+      summary: 'sale',
+      issued_at_ms: 0,
+      valid_from_ms: from * WINDOW_MS,
+      valid_to_ms: (from + 4) * WINDOW_MS,
+      severity: 1,
+      source: 'test',
+      cancelled: false,
+      geometry: null,
+    })
+  }
+  return tables
+}
+
+/** Windows with too few instances, and instance windows beyond need, once three campaigns have been seen. */
+function run(world: ServiceWorld): { short: number; spare: number } {
+  const asked: number[] = []
+  let short = 0
+  let spare = 0
+  for (let w = 0; w < 560; w++) {
+    const work = isOn(w) ? 700 : 60 + ((w * 7) % 11)
+    const segment_work = new Float64Array(8).fill(work / 8)
+    world.step((w + 1) * WINDOW_MS, { segment_work } as unknown as ServiceFeature, new Map(), new Map())
+    asked.push(world.scale(1).wish.instances)
+    // Two windows until an instance is up, and the one in which it was asked for.
+    const there = asked[w - 3] ?? 0
+    if (w <= 300) continue
+    if (there * CAPACITY * FULL < work) short++
+    spare += Math.max(0, there - Math.ceil(work / (CAPACITY * FULL)))
+  }
+  return { short, spare }
+}
+
+test('instances are there for a campaign that the calendar announces, and only for it', () => {
+  const [service] = config.services
+  if (service === undefined) throw new Error('no service')
+  const tables = calendar()
+  const told = run(new ServiceWorld(config, service, () => tables.events()))
+  const blind = run(new ServiceWorld(config, service))
+  expect(told.short).toBe(0)
+  expect(blind.short).toBeGreaterThan(0)
+  expect(told.spare).toBeLessThan(blind.spare / 4)
+})
