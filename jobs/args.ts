@@ -1,4 +1,5 @@
 import { InvalidArgumentError } from 'commander'
+import type { Part } from '#core/subsystem'
 
 /** What every command takes. */
 export interface CommonArgs {
@@ -49,23 +50,18 @@ export function parseSubsystems(text: string): UpSubsystem[] {
   throw new InvalidArgumentError('Write traffic or traffic,data.')
 }
 
-/** Part of a subsystem that one process runs. */
-export type TopologyChoice = 'features' | 'forecasts' | 'decisions' | 'all'
-
 /** `forestall stream`: pipelines on the user's own Kafka. */
 export interface StreamArgs extends CommonArgs {
-  readonly subsystem: 'traffic-routing' | 'data-sharding'
-  readonly topology: TopologyChoice
+  readonly subsystem: string
+  readonly topology: Part | 'all'
   /** Stable name of this process among those of the same topology. */
   readonly slot: string
   /** Prefix of all topics and groups; '' is live. */
   readonly prefix: string
-  /** Length of a feature window, ms. */
-  readonly windowMs: number
-  /** traffic-routing: file that says what is routed over what. */
-  readonly network?: string
-  /** data-sharding: file that names services and their instances. */
-  readonly services?: string
+  /** Length of a feature window, ms; null: as the subsystem has it. */
+  readonly windowMs: number | null
+  /** Files with settings, by the option that names them. */
+  readonly files: Readonly<Record<string, string | undefined>>
   readonly dataDir: string
 }
 

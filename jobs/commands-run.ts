@@ -11,6 +11,7 @@ import {
   type UpArgs,
 } from './args.ts'
 import type { ExitCode } from './errors-exit.ts'
+import { SUBSYSTEMS } from './subsystems.ts'
 
 /** Told how a command ended. */
 export type Finish = (code: ExitCode) => void
@@ -31,7 +32,6 @@ const speedOption = (): Option =>
 
 const DEMO_WINDOW_MS = 1000
 const DATA_WINDOW_MS = 300_000
-const QUERY_WINDOW_MS = 900_000
 const PORTS = integerBetween(0, 65_535)
 const SEEDS = integerBetween(0, 2 ** 32 - 1)
 const STREAMS = integerBetween(1, 100_000)
@@ -84,35 +84,25 @@ Examples:
 }
 
 function addStream(program: Command, finish: Finish): void {
-  program
+  const stream = program
     .command('stream')
     .addArgument(
       new Argument('[subsystem]', 'which pipelines')
-        .choices(['traffic-routing', 'data-sharding'])
-        .default('traffic-routing'),
+        .choices(SUBSYSTEMS.map(({ name }) => name))
+        .default(SUBSYSTEMS[0]?.name),
     )
     .description('run pipelines on your own Kafka; start it more often, on more machines, to scale')
     .addOption(
       new Option('--topology <name>', 'part that this process runs')
-        .choices(['features', 'forecasts', 'decisions', 'all'])
+        .choices(['features', 'forecasts', 'decisions', 'all'] satisfies StreamArgs['topology'][])
         .default('all'),
     )
     .option('--slot <name>', 'stable name of this process among those of the same topology', parseName, '0')
-    .option(
-      '--network <file>',
-      'traffic-routing: links, streams and their candidate paths (docs/how-to/network-file.md)',
-      (file: string) => resolve(file),
-    )
-    .option(
-      '--services <file>',
-      'data-sharding: services and their instances (docs/how-to/data-sharding.md)',
-      (file: string) => resolve(file),
-    )
     .option('--prefix <text>', 'prefix of all topics and groups', parseName)
     .addOption(
       new Option(
         '--window <duration>',
-        'length of a feature window (default: 1s, data-sharding 15m)',
+        `length of a feature window (default: ${SUBSYSTEMS.map(({ name, windowMs }) => `${name} ${windowMs / 1000}s`).join(', ')})`,
       ).argParser(parseDuration),
     )
     .addOption(dataDirOption())
@@ -127,12 +117,14 @@ Examples:
   $ npm run forestall -- stream traffic-routing --network network.json --topology decisions --slot a
   $ npm run forestall -- stream data-sharding --services services.json`,
     )
-    .action(async (subsystem: StreamArgs['subsystem'], _: unknown, command: Command) => {
-      const { prefix = '', window, ...rest } = command.optsWithGlobals()
-      const windowMs = window ?? (subsystem === 'data-sharding' ? QUERY_WINDOW_MS : DEMO_WINDOW_MS)
+    .action(async (subsystem: string, _: unknown, command: Command) => {
+      const { prefix = '', window: windowMs = null, ...rest } = command.optsWithGlobals()
+      const files = Object.fromEntries(SUBSYSTEMS.map(({ fileOption }) => [fileOption, rest[fileOption]]))
       const { runStream } = await import('./stream.ts')
-      finish((await runStream({ ...rest, subsystem, prefix, windowMs } as StreamArgs)) as ExitCode)
+      finish((await runStream({ ...rest, subsystem, prefix, windowMs, files } as StreamArgs)) as ExitCode)
     })
+  for (const { name, fileOption, fileHolds } of SUBSYSTEMS)
+    stream.option(`--${fileOption} <file>`, `${name}: ${fileHolds}`, (file: string) => resolve(file))
 }
 
 function addReplay(program: Command, finish: Finish): void {
@@ -163,7 +155,7 @@ Examples:
 function addEvaluate(program: Command, finish: Finish): void {
   program
     .command('evaluate')
-    .argument('[subsystem]', 'what to evaluate, for example traffic-routing')
+    .argument('[subsystem]', `what to evaluate: ${SUBSYSTEMS.map(({ name }) => name).join(' or ')}`)
     .argument('[options...]')
     .description('would it have helped? The same policies on recorded data, beside static and reactive plans')
     .allowUnknownOption()

@@ -1,12 +1,11 @@
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { exitStatus, renderTable, renderVerdict } from '#core/evaluation'
 import { ForestallError } from '#core/ports'
 import { type DataEvaluation, evaluateData } from '../pipelines/data-sharding/evaluate.ts'
+import type { Evaluation } from './evaluate.ts'
 
-/** How to call it. */
-export const DATA_USAGE = `usage: forestall evaluate data-sharding --data DIR | --generator [options] [--json]
+const USAGE = `usage: forestall evaluate data-sharding --data DIR | --generator [options] [--json]
   --data DIR         queries.csv.gz (hotel searches), departures.csv.gz (flights), or any CSV or JSON lines
                      (also .gz) with time, key[, work]
   --later            takes the second half-year of flights
@@ -25,7 +24,7 @@ function numbers(name: string, text: string): number[] {
   return list
 }
 
-function parse(args: readonly string[]): { options: Omit<DataEvaluation, 'log'>; json: boolean } {
+function parse(args: readonly string[]): Omit<DataEvaluation, 'log'> {
   const { values } = parseArgs({
     args: [...args],
     options: {
@@ -37,7 +36,6 @@ function parse(args: readonly string[]): { options: Omit<DataEvaluation, 'log'>;
       workload: { type: 'string' },
       plan: { type: 'string', default: '' },
       replicas: { type: 'string' },
-      json: { type: 'boolean', default: false },
     },
   })
   if ((values.data === undefined) === !values.generator)
@@ -49,7 +47,7 @@ function parse(args: readonly string[]): { options: Omit<DataEvaluation, 'log'>;
   const replicas = values.replicas === undefined ? null : Number(values.replicas)
   if (replicas !== null && replicas !== 1.1 && replicas !== 1.5)
     throw new ForestallError('CONFIG_INVALID', `--replicas = ${values.replicas}`, { cure: 'Set 1.1 or 1.5.' })
-  const options = {
+  return {
     data: values.data === undefined ? null : resolve(values.data),
     later: values.later,
     alphas: numbers('alpha', values.alpha),
@@ -58,17 +56,14 @@ function parse(args: readonly string[]): { options: Omit<DataEvaluation, 'log'>;
     plan: values.plan,
     replicas,
   }
-  return { options, json: values.json }
 }
 
-/** `forestall evaluate data-sharding …`: prints tables, targets and, last, the report. Throws CONFIG_INVALID. */
-export function runDataEvaluation(args: readonly string[], log: (line: string) => void): 0 | 1 {
-  const { options, json } = parse(args)
-  const { tables, report, notes } = evaluateData({ ...options, log })
-  for (const table of tables) process.stdout.write(`${renderTable(table)}\n\n`)
-  process.stdout.write(`${renderVerdict(report)}\n`)
-  if (notes.length > 0) process.stdout.write('## Rows of the protocol that differ in a digit\n')
-  for (const note of notes) process.stdout.write(`${note}\n`)
-  if (json) process.stdout.write(`${JSON.stringify(report)}\n`)
-  return exitStatus(report)
+/** `forestall evaluate data-sharding`. */
+export const DATA_EVALUATION: Evaluation = {
+  usage: USAGE,
+  run(args, log) {
+    const { tables, report, notes } = evaluateData({ ...parse(args), log })
+    const heading = '## Rows of the protocol that differ in a digit'
+    return { tables, report, notes: notes.length > 0 ? [heading, ...notes] : [] }
+  },
 }

@@ -1,9 +1,9 @@
 import type { RecordCodec } from '#core/codec'
 import type { Broker, Clock, Warehouse } from '#core/ports'
 import { createRecordReaders, createWorker, type Topology, type Worker } from '#core/runtime'
+import type { Part } from '#core/subsystem'
 import { createSink, decodeWith, type Sink } from '#core/warehouse'
 import { type RecordName, TABLES, TOPICS } from '#schemas'
-import type { TopologyChoice } from './args.ts'
 
 /** What the workers and the sink of any subsystem are made of. */
 export interface PipelineDeps {
@@ -30,10 +30,10 @@ export function prepareRecords(codec: RecordCodec): Promise<void> {
 
 /** A worker, not started, for each of the topologies chosen. */
 export function createWorkers(
-  topologies: readonly (readonly [TopologyChoice, Topology])[],
-  choice: TopologyChoice,
+  topologies: readonly (readonly [Part, Topology])[],
+  choice: Part | 'all',
   deps: PipelineDeps,
-): Map<TopologyChoice, Worker> {
+): Map<Part, Worker> {
   const { codec, commitIntervalMs, ...rest } = deps
   return new Map(
     topologies

@@ -10,7 +10,7 @@ import {
 } from '#core/ports'
 import { END_OF_INPUT_MS, markHeaders, type Worker } from '#core/runtime'
 import { externalParts, type PartDeath, startStack, type Stack, type StackProgress } from '#infra/local'
-import type { TrafficConfig } from '#traffic-routing'
+import { type TrafficConfig, trafficRouting } from '#traffic-routing'
 import type { UpArgs } from './args.ts'
 import { type DataDemo, openDataDemo } from './demo/data-demo.ts'
 import { type DataPlane, startDataPlane } from './demo/data-plane.ts'
@@ -20,12 +20,12 @@ import { runLoad } from './demo/run-load.ts'
 import { type DemoNetwork, demoNetwork } from './demo/scenario.ts'
 import { datasetNetwork, demoConfig, replayConfig } from './session-config.ts'
 import { createTruth, type Truth } from './demo/accounting.ts'
-import { openTraffic, type TrafficPipelines } from './traffic.ts'
+import { openPipelines, type Pipelines } from './open-pipelines.ts'
 
 /** Everything of one run: stack, pipelines, data plane, and what feeds them. */
 export interface Session {
   readonly stack: Stack
-  readonly pipelines: TrafficPipelines
+  readonly pipelines: Pipelines
   readonly dataPlane: DataPlane
   /** A processor per region; null for a recording, which names no regions. */
   readonly processors: RunningProcessors | null
@@ -82,12 +82,14 @@ export async function startSession(args: UpArgs, events: SessionEvents): Promise
   })
   try {
     events.onPhase('creating topics and tables')
-    const pipelines = await openTraffic({
+    const pipelines = await openPipelines({
+      subsystem: trafficRouting,
       connections: stack.connections,
       config,
       prefix,
       slot: 'w0',
-      topologies: 'all',
+      part: 'all',
+      sink: 'now',
       clock: systemClock,
       solver: demo ? 'thread' : 'inline',
       onRound: (timeMs) => replayClock.set(Math.max(replayClock.nowMs(), timeMs)),
@@ -173,7 +175,7 @@ async function startSource(
   args: UpArgs,
   demo: DemoNetwork | null,
   config: TrafficConfig,
-  pipelines: TrafficPipelines,
+  pipelines: Pipelines,
   dataPlane: DataPlane,
   prefix: string,
   events: SessionEvents,
@@ -202,7 +204,7 @@ async function startSource(
 async function startReplay(
   args: UpArgs,
   config: TrafficConfig,
-  { broker, codec }: TrafficPipelines,
+  { broker, codec }: Pipelines,
   prefix: string,
   events: SessionEvents,
 ): Promise<Source> {

@@ -1,49 +1,44 @@
 import { ForestallError, systemClock } from '#core/ports'
-import type { Worker } from '#core/runtime'
 import type { StreamArgs } from './args.ts'
 import { findConnections } from './connect.ts'
-import { openData } from './data.ts'
-import { readNetworkFile } from './network-file.ts'
-import { readServicesFile } from './services-file.ts'
+import { openPipelines, type Pipelines } from './open-pipelines.ts'
 import { signalled } from './signals.ts'
-import { openTraffic } from './traffic.ts'
+import { SUBSYSTEMS } from './subsystems.ts'
 
 const REPORT_EVERY_MS = 5000
-
-/** What a process of any subsystem runs. */
-interface Pipelines {
-  readonly workers: ReadonlyMap<string, Worker>
-  start(): Promise<void>
-  stop(): Promise<void>
-}
 
 /** Opens the pipelines of the subsystem. Throws CONFIG_INVALID if the file that says what they are about is missing. */
 async function open(args: StreamArgs, onFatal: (error: Error) => void): Promise<Pipelines> {
   const found = findConnections(args.dataDir)
-  const { prefix, slot, topology, windowMs } = args
-  const replayId = prefix.replace(/\.$/, '')
-  const isData = args.subsystem === 'data-sharding'
-  const [option, file] = isData ? ['--services', args.services] : ['--network', args.network]
-  if (file === undefined)
-    throw new ForestallError('CONFIG_INVALID', `stream ${args.subsystem} needs ${option} <file>.`)
-  const config = isData
-    ? { data: { ...(await readServicesFile(file, windowMs)), replayId } }
-    : { traffic: { ...(await readNetworkFile(file, windowMs)), replayId } }
-  const shared = {
-    connections: {
-      kafka: await found.kafka(),
-      clickhouse: await found.clickhouse(),
-      registry: await found.registry(),
-    },
-    prefix,
-    slot,
-    topologies: topology,
-    clock: systemClock,
-    onWarning: (error: Error) => void process.stderr.write(`warning: ${error.message}\n`),
-    onFatal,
+  const { prefix, slot, topology } = args
+  const entry = SUBSYSTEMS.find(({ name }) => name === args.subsystem)
+  const file = entry && args.files[entry.fileOption]
+  if (entry === undefined || file === undefined)
+    throw new ForestallError(
+      'CONFIG_INVALID',
+      `stream ${args.subsystem} needs --${entry?.fileOption ?? 'settings'} <file>.`,
+    )
+  const configured = await entry.configure(file, args.windowMs ?? entry.windowMs, prefix.replace(/\.$/, ''))
+  const connections = {
+    kafka: await found.kafka(),
+    clickhouse: await found.clickhouse(),
+    registry: await found.registry(),
   }
-  if ('data' in config) return openData({ ...shared, config: config.data, ownsSink: true })
-  return openTraffic({ ...shared, config: config.traffic, solver: 'thread', needsWarehouse: false })
+  return configured.with((subsystem, config) =>
+    openPipelines({
+      subsystem,
+      config,
+      connections,
+      prefix,
+      slot,
+      part: topology,
+      clock: systemClock,
+      solver: 'thread',
+      sink: 'waiting',
+      onWarning: (error) => void process.stderr.write(`warning: ${error.message}\n`),
+      onFatal,
+    }),
+  )
 }
 
 /**

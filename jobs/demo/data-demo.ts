@@ -1,13 +1,12 @@
 import { join } from 'node:path'
 import { type Clock, mulberry32 } from '#core/ports'
 import { END_OF_INPUT_MS, markHeaders, type Worker } from '#core/runtime'
-import { segmentOf } from '#data-sharding'
+import { dataSharding, segmentOf } from '#data-sharding'
 import { type Mover, replicaOrder } from '../../pipelines/data-sharding/dataplane.ts'
-import { type DataPipelines, openData } from '../data.ts'
+import { openPipelines, type PipelineConnections, type Pipelines } from '../open-pipelines.ts'
 import { type OpenRouter, openQueryRouter } from '../query-router-open.ts'
 import { openMover } from '../query-router-moves.ts'
 import { openRouterReports, type RouterReports } from '../router-reports.ts'
-import type { TrafficConnections } from '../traffic.ts'
 import { type Balance, createBalance } from './data-balance.ts'
 import { createDataClient, type DataClient } from './data-client.ts'
 import { type DataFollowers, followData } from './data-follow.ts'
@@ -30,7 +29,7 @@ import type { FollowerStatus } from './tracked-follower.ts'
 /** Data-sharding, live: instances, a router in front of them, the pipelines, and a load whose hot set moves. */
 export interface DataDemo {
   readonly url: string
-  readonly workers: DataPipelines['workers']
+  readonly workers: Pipelines['workers']
   /** Begins the load. */
   begin(): void
   status(): DataStatus
@@ -44,7 +43,7 @@ export interface DataDemo {
 
 /** Settings of the demo. */
 export interface DataDemoOptions {
-  readonly connections: TrafficConnections
+  readonly connections: PipelineConnections
   readonly prefix: string
   readonly replayId: string
   /** Folder of the instances; emptied. */
@@ -65,7 +64,7 @@ const INPUTS = ['logs.queries', 'telemetry.pipelines'] as const
 /** What the demo is made of. */
 export interface DataParts {
   readonly instances: DataInstances
-  readonly pipelines: DataPipelines
+  readonly pipelines: Pipelines
   readonly opened: OpenRouter
   readonly reports: RouterReports
   readonly followers: DataFollowers
@@ -111,14 +110,16 @@ async function openParts(
   const { connections, prefix, replayId, windowMs, seed, clock, onWarning, onFatal } = options
   const names = instances.list.map(({ name }) => name)
   const config = demoDataConfig(windowMs, names, { replayId, seed })
-  const pipelines = await openData({
+  const pipelines = await openPipelines({
+    subsystem: dataSharding,
     connections,
     config,
     prefix,
     slot: 'w0',
-    topologies: 'all',
+    part: 'all',
     clock,
-    ownsSink: false,
+    solver: 'inline',
+    sink: 'elsewhere',
     onWarning,
     onFatal,
   })
@@ -234,7 +235,7 @@ function demo(
 }
 
 /** Tells every partition of the inputs that no more will come, so that open windows are flushed. */
-async function writeEndMarks({ broker }: DataPipelines, prefix: string, clock: Clock): Promise<void> {
+async function writeEndMarks({ broker }: Pipelines, prefix: string, clock: Clock): Promise<void> {
   const admin = broker.admin()
   const topics = INPUTS.map((name) => `${prefix}${name}`)
   const counts = await admin.partitions(topics)

@@ -1,7 +1,6 @@
-import type { ForecastTables } from '#core/forecasting'
-import type { Topology } from '#core/runtime'
+import type { Subsystem } from '#core/subsystem'
 import type { DataConfig } from './config.ts'
-import { type DataDecisionDeps, decisionsTopology } from './decisions.ts'
+import { DECISION_OUTPUTS, decisionsTopology } from './decisions.ts'
 import { featuresTopology } from './features.ts'
 import { forecastsTopology } from './forecasts.ts'
 
@@ -11,13 +10,23 @@ export * from './features.ts'
 export * from './forecasts.ts'
 export { segmentOf } from './placement/index.ts'
 
-/** The three topologies of data-sharding, in the order of the flow: features, forecasts, decisions. */
-export const dataTopologies = (
-  config: DataConfig,
-  deps: DataDecisionDeps,
-  tables?: ForecastTables,
-): Topology[] => [
-  featuresTopology(config),
-  forecastsTopology(config, tables),
-  decisionsTopology(config, deps),
-]
+/** Data-sharding, as processes run it. */
+export const dataSharding: Subsystem<DataConfig> = {
+  name: 'data-sharding',
+  async topologies(config, { clock, tables, readStanding, onRound }) {
+    return {
+      features: featuresTopology(config),
+      forecasts: forecastsTopology(config, tables),
+      decisions: decisionsTopology(
+        config,
+        {
+          clock,
+          readStanding: () => readStanding(DECISION_OUTPUTS),
+          ...(onRound ? { onRound } : {}),
+        },
+        tables,
+      ),
+    }
+  },
+  partitions: ({ partitions }) => ({ 'features.queries': partitions }),
+}

@@ -1,26 +1,13 @@
 import { DEFAULT_DECISION_SETTINGS, type DecisionSettings } from '#core/decisions'
-import {
-  checkSettings,
-  DEFAULT_WINDOW_SETTINGS,
-  type Refuse,
-  refusing,
-  type WindowSettings,
-} from '#core/features'
+import { checkSettings, DEFAULT_WINDOW_SETTINGS, type Refuse, refusing } from '#core/features'
+import type { SeriesSettings } from '#core/subsystem'
 import type { Network } from './network.ts'
 import { checkShardPolicies, DEFAULT_SHARD_POLICIES, type ShardPolicies } from './shards/index.ts'
 
 /** What traffic-routing is told: the network it routes over, its time scale, and what the operator wants. */
-export interface TrafficConfig extends WindowSettings, DecisionSettings {
+export interface TrafficConfig extends SeriesSettings, DecisionSettings {
   /** Streams, candidate paths and links. Demands and capacities in bytes per second. */
   readonly network: Network
-  /** Seasons in windows (a day, a week). */
-  readonly seasons: readonly number[]
-  /** Windows forecast ahead. */
-  readonly horizon: number
-  /** Steps ahead that are published, 1..horizon. */
-  readonly publishSteps: readonly number[]
-  /** Joint scenarios per decision. */
-  readonly draws: number
   /** Limit per stream, bytes per second; above it is the bad event that its risk speaks of. Default: 70 % of the smallest link of its default path. */
   readonly streamLimits: Readonly<Record<string, number>>
   /** Round trip of a region above which it counts as degraded, ms. */

@@ -20,10 +20,11 @@ import {
   type RoundProcessor,
   type Topology,
 } from '#core/runtime'
+import type { Solvers } from '#core/subsystem'
 import type { TrafficConfig } from './config.ts'
 import { FEATURES } from './features.ts'
 import { FORECASTS } from './forecasts.ts'
-import { createTrafficPolicy, POLICY_VERSION, type Solvers, type TrafficPolicy } from './policy.ts'
+import { createTrafficPolicy, POLICY_VERSION, type TrafficPolicy } from './policy.ts'
 import { DEMAND } from './series.ts'
 import { World } from './world.ts'
 

@@ -1,5 +1,5 @@
 import type { Risk, RouteBody, Scenario, Shard, ShardBody } from '#schemas'
-import type { LinearSolver, RemoteLinearSolver } from '#core/ports'
+import type { Solvers } from '#core/subsystem'
 import type { TrafficConfig } from './config.ts'
 import { policiesOf } from './config.ts'
 import { type Network, shortestSplits } from './network.ts'
@@ -24,12 +24,6 @@ const LIVE_ROUTER = {
   recent: { ...ROUTER_SETTINGS.recent, count: 4 },
   extremes: { ...ROUTER_SETTINGS.extremes, count: 6 },
   fixed: { ...ROUTER_SETTINGS.fixed, perBag: 60, bags: 1 },
-}
-
-/** How the solver is reached: on its own thread with a deadline, or in this one (replays, evaluation). */
-export interface Solvers {
-  readonly inline: LinearSolver
-  readonly remote?: RemoteLinearSolver
 }
 
 /** What a policy proposes for one window, in the unit of the costs (ms of mean latency). */

@@ -1,4 +1,5 @@
 import type { RegionFeature, StreamFeature } from '#schemas'
+import type { Series } from '#core/subsystem'
 import type { TrafficConfig } from './config.ts'
 
 /** Series of a stream, in bytes per second. */
@@ -7,17 +8,6 @@ export const DEMAND = 'bytes_per_second'
 export const RTT = 'rtt_ms'
 /** Series of a region: what it can serve of what it announces, bytes per second. */
 export const CAPACITY = 'usable_bytes_per_second'
-
-/** What one series is and what is asked of it. */
-export interface Series {
-  readonly entity: string
-  readonly metric: string
-  readonly value: number
-  /** Crossing it is the bad event; undefined: no risk is assessed. */
-  readonly limit?: number
-  readonly side: 'above' | 'below'
-  readonly unit: string
-}
 
 /** What a region can serve of what it announces: probes unanswered, lost or failed take their share away. */
 export const usableCapacity = (row: RegionFeature): number =>

@@ -25,11 +25,12 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   // A data-plane process loads no runtime, no model, no solver.
   'core/dataplane': [...LEAVES, 'core/codec'],
   'core/features': [...BASE, ...MIDDLE],
-  subsystem: [...BASE, ...MIDDLE, 'core/features'],
+  'core/subsystem': [...BASE, ...MIDDLE, 'core/features'],
+  subsystem: [...BASE, ...MIDDLE, 'core/features', 'core/subsystem'],
   // `infra/local` starts the other parts.
   infra: [...LEAVES, 'core/math', 'core/codec', 'infra'],
   // Of the tests only the peers of benches: see MAY_REACH_INSIDE.
-  jobs: [...BASE, ...MIDDLE, 'core/features', 'subsystem', 'infra', 'test'],
+  jobs: [...BASE, ...MIDDLE, 'core/features', 'core/subsystem', 'subsystem', 'infra', 'test'],
   test: [],
 }
 

@@ -1,5 +1,11 @@
 import type { DataScaleDecision, DataShardDecision, QueryLog } from '#schemas'
-import { type DataConfig, dataConfig, dataTopologies } from '#data-sharding'
+import {
+  type DataConfig,
+  dataConfig,
+  decisionsTopology,
+  featuresTopology,
+  forecastsTopology,
+} from '#data-sharding'
 import type { ForecastTables } from '#core/forecasting'
 import { type ManualClock, manualClock } from '#core/ports'
 import { createTestDriver, type TestDriver } from '../../pipelines/core/runtime/testing/test-driver.ts'
@@ -76,7 +82,12 @@ export async function createChain(config: DataConfig, tables?: ForecastTables): 
     shards: latest(held.driver?.output('decisions.data.shards', 'DataShardDecision') ?? []),
     scale: latest(held.driver?.output('decisions.data.scale', 'DataScaleDecision') ?? []),
   })
-  const driver = await createTestDriver(dataTopologies(config, { clock, readStanding }, tables), {
+  const topologies = [
+    featuresTopology(config),
+    forecastsTopology(config, tables),
+    decisionsTopology(config, { clock, readStanding }, tables),
+  ]
+  const driver = await createTestDriver(topologies, {
     partitions: PARTITIONS,
     clock,
   })

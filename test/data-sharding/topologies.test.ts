@@ -1,17 +1,20 @@
 import { describe, expect, test } from 'vitest'
 import { manualClock } from '#core/ports'
 import { describe as describeTopology } from '#core/runtime'
-import { dataTopologies } from '#data-sharding'
+import { decisionsTopology, featuresTopology, forecastsTopology } from '#data-sharding'
 import { tinyConfig } from './chain.ts'
 
 const NAMES = ['data.features', 'data.forecasts', 'data.decisions']
 
 // Names are contracts: groups, transactional ids, internal topics and snapshots. A change here starts those anew.
 describe('the topologies are as the golden files say', () => {
-  const topologies = dataTopologies(tinyConfig(), {
-    clock: manualClock(),
-    readStanding: async () => ({ shards: new Map(), scale: new Map() }),
-  })
+  const config = tinyConfig()
+  const readStanding = async () => ({ shards: new Map(), scale: new Map() })
+  const topologies = [
+    featuresTopology(config),
+    forecastsTopology(config),
+    decisionsTopology(config, { clock: manualClock(), readStanding }),
+  ]
   test.each(NAMES.map((name, i) => [name, i] as const))('%s', async (name, i) => {
     const topology = topologies[i]!
     expect(topology.name).toBe(name)

@@ -1,0 +1,3 @@
+export * from './series.ts'
+export { seriesProcessor } from './series-forecasts.ts'
+export * from './subsystem.ts'
