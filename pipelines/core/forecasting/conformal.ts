@@ -173,6 +173,16 @@ export class Conformal {
   }
 }
 
+/** Adds an independent error of standard deviation `spread` (warped) to six quantiles around `centre`; the median stays. */
+export function widen(quantiles: Float64Array, at: number, centre: number, spread: number): void {
+  for (let level = 0; level < LEVELS; level++) {
+    const extra = spread * (NORMAL[level] as number)
+    const own = (quantiles[at + level] as number) - centre
+    const both = Math.sign(extra) * Math.hypot(own, extra)
+    if (extra !== 0) quantiles[at + level] = centre + (own * extra >= 0 ? both : own + extra)
+  }
+}
+
 /** Standard normal quantiles of the levels. */
 const NORMAL = [-1.96, -1.2816, 0, 1.2816, 1.96, 2.3263]
 

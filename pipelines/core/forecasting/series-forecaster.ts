@@ -1,8 +1,9 @@
 import type { ByteReader, ByteWriter } from '#core/math'
 import { LEVELS } from '#core/math'
 import { chooseChampion } from './champion.ts'
-import { Conformal } from './conformal.ts'
+import { Conformal, widen } from './conformal.ts'
 import { createModel } from './create-model.ts'
+import { dayTypeDoubt, MOST_LOG_SPREAD } from './day-types.ts'
 import { type ForecasterOptions, type ResolvedOptions, resolveOptions } from './forecaster-options.ts'
 import { History } from './history.ts'
 import type { ForecastModel } from './model.ts'
@@ -41,6 +42,7 @@ export class SeriesForecaster {
   readonly #pending: PendingForecasts
   readonly #log: ResidualLog
   readonly #medians: Float64Array
+  readonly #doubt: Float64Array
   #scale: SeriesScale = fitScale([], 'linear')
   #model: ForecastModel = createModel('naive')
   #index = NOTHING_SEEN
@@ -64,6 +66,7 @@ export class SeriesForecaster {
     this.#pending = new PendingForecasts(horizon)
     this.#log = new ResidualLog(originGrid, horizon)
     this.#medians = new Float64Array(horizon)
+    this.#doubt = new Float64Array(horizon)
   }
 
   /** Name of the champion. */
@@ -172,10 +175,19 @@ export class SeriesForecaster {
     }
     this.#writeMedians()
     const isLog = this.#scale.kind === 'log'
+    const spread = isLog ? Math.min(MOST_LOG_SPREAD, this.#scale.spread) : this.#scale.spread
+    const isDoubtful = dayTypeDoubt(
+      this.lastMs,
+      this.options.stepMs,
+      this.#history.length,
+      horizon,
+      this.#doubt,
+    )
     for (let h = 1; h <= horizon; h++) {
       const at = (h - 1) * LEVELS
       const centre = this.#medians[h - 1] as number
       this.#conformal.quantiles(h, centre, out, at)
+      if (isDoubtful) widen(out, at, centre, spread * (this.#doubt[h - 1] as number))
       const most = isLog ? Math.max(this.#reach, centre) + HEADROOM * (1 + 200 / this.#finite) : Infinity
       for (let i = at; i < at + LEVELS; i++) {
         const value = this.#scale.unwarp(Math.min(most, out[i] as number))
