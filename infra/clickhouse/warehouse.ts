@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { ClickHouseLogLevel, createClient } from '@clickhouse/client'
 import { ForestallError, isError, type Warehouse } from '#core/ports'
 import { isSpent, notBegun, toForestallError } from './errors.ts'
+import { createLife } from './life.ts'
 
 /** Where ClickHouse is. The URL may carry credentials; they are never logged or put into errors. */
 export interface WarehouseOptions {
@@ -24,6 +25,8 @@ const MAX_RETRY_MS = 3000
 const QUERY_SETTINGS = { output_format_json_quote_64bit_integers: 0 } as const
 /** Never asynchronous: the answer must mean that the rows are in a part. */
 const INSERT_SETTINGS = { async_insert: 0, wait_end_of_query: 1 } as const
+/** Table of the names of lives: see `createLife`. */
+const LIVES = 'forestall_lives'
 
 /**
  * A ClickHouse (embedded or a server of the user) over HTTP. Transient failures are retried with growing,
@@ -57,15 +60,28 @@ export function createWarehouse(options: WarehouseOptions): Warehouse {
     }
   }
 
+  const run = async (sql: string, params: Record<string, unknown> = {}): Promise<void> => {
+    await client.command({
+      query: sql,
+      query_params: params,
+      clickhouse_settings: { wait_end_of_query: 1 },
+    })
+  }
+  const life = createLife({
+    create: () => run(`CREATE TABLE IF NOT EXISTS ${LIVES} (name String) ENGINE = Memory`),
+    async smallest() {
+      const answer = await client.query({
+        query: `SELECT min(name) AS name FROM ${LIVES}`,
+        format: 'JSONEachRow',
+      })
+      const [row] = await answer.json<{ name: string }>()
+      return row?.name ?? ''
+    },
+    add: (name) => run(`INSERT INTO ${LIVES} SELECT {name:String}`, { name }),
+  })
+
   return {
-    command: (sql, params) =>
-      retry(notBegun, async () => {
-        await client.command({
-          query: sql,
-          query_params: params ?? {},
-          clickhouse_settings: { wait_end_of_query: 1 },
-        })
-      }),
+    command: (sql, params) => retry(notBegun, () => run(sql, params)),
     query: <Row>(sql: string, params?: Record<string, unknown>) =>
       retry(
         (error) => !isSpent(error),
@@ -82,15 +98,26 @@ export function createWarehouse(options: WarehouseOptions): Warehouse {
     async insertRowBinary(table, columns, rows, { token } = {}) {
       if (rows.length === 0) return
       const query = `INSERT INTO ${quoted(table)} (${columns.map(quoted).join(', ')}) FORMAT RowBinary`
-      const settings = {
-        ...INSERT_SETTINGS,
-        ...(token === undefined ? {} : { insert_deduplication_token: token }),
-      }
-      await retry(token === undefined ? notBegun : () => true, async () => {
+      const insert = async (settings: Record<string, string | number>): Promise<void> => {
         const values = Readable.from([rows], { objectMode: false })
         const { stream } = await client.exec({ query, values, clickhouse_settings: settings })
         for await (const _ of stream); // the answer is empty; its end frees the socket
-      })
+      }
+      if (token === undefined) return retry(notBegun, () => insert(INSERT_SETTINGS))
+      await retry(
+        () => true,
+        async () => {
+          try {
+            // A ClickHouse that is killed may keep the token of a block and lose its rows: a token counts for one life
+            // only. What is inserted a second time after a restart collapses, as the sorting key holds the record.
+            const own = `${token}@${await life.name()}`
+            await insert({ ...INSERT_SETTINGS, insert_deduplication_token: own })
+          } catch (error) {
+            life.forget()
+            throw error
+          }
+        },
+      )
     },
     close: () => client.close(),
   }

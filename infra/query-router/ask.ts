@@ -20,6 +20,8 @@ export interface Question {
   readonly headers?: readonly string[]
   readonly body?: Buffer | Readable
   readonly isRepeatable?: boolean
+  /** Called if it is sent a second time, which only what is repeatable is. */
+  readonly onAgain?: () => void
 }
 
 /** Asks an instance and holds the answer in memory; `onPiece` takes the body of a good answer instead. */
@@ -28,7 +30,7 @@ export function ask(
   question: Question,
   onPiece?: (piece: Buffer) => Promise<void>,
 ): Promise<Answer> {
-  const { sql, search = {}, headers = [], body, isRepeatable = false } = question
+  const { sql, search = {}, headers = [], body, isRepeatable = false, onAgain } = question
   const query = new URLSearchParams(body === undefined ? search : { ...search, query: sql })
   return send(
     upstream,
@@ -38,6 +40,7 @@ export function ask(
       headers,
       body: body ?? Buffer.from(sql),
       isRepeatable,
+      ...(onAgain === undefined ? {} : { onAgain }),
     },
     onPiece,
   )

@@ -1,6 +1,8 @@
 import { Buffer } from 'node:buffer'
 import { ForestallError } from '#core/ports'
 import { type Answer, insistOnAnswer, linesOf, literal, quoted, type Question } from './ask.ts'
+import { createBoot, createLives } from './boot.ts'
+import { createMakeSure } from './make-sure.ts'
 import { createUpstream } from './upstream.ts'
 
 /** Up to where one partition of the write log has been applied: see the write log. */
@@ -12,15 +14,23 @@ interface AppliedState {
   readonly joining: readonly { readonly segment: number; readonly next: number; readonly attempt: string }[]
 }
 
+/** As stored: `hasRestarted` if the instance may have been restarted since. */
+interface StoredState extends AppliedState {
+  readonly hasRestarted: boolean
+}
+
+/** Where rows go. */
+interface RowsTarget {
+  readonly database: string
+  readonly table: string
+  readonly columns: readonly string[]
+}
+
 /** A replica over its HTTP interface, as the applier of the write log needs it. */
 export interface HttpReplica {
-  insert(
-    target: { database: string; table: string; columns: readonly string[] },
-    rows: Uint8Array,
-    token: string,
-  ): Promise<void>
-  loadApplied(log: string): Promise<readonly AppliedState[]>
-  saveApplied(log: string, state: AppliedState): Promise<void>
+  insert(target: RowsTarget, rows: Uint8Array, token: string, mayBeKnown?: boolean): Promise<void>
+  loadApplied(log: string): Promise<readonly StoredState[]>
+  saveApplied(log: string, state: AppliedState & { readonly hasRestarted?: boolean }): Promise<void>
   statementOutcome(log: string, id: string): Promise<string | null>
   runStatement(log: string, id: string, database: string, statement: string): Promise<string>
   close(): void
@@ -34,10 +44,13 @@ const STATE_DATABASE = 'forestall_log'
 export function createHttpReplica(url: string, credentials: readonly string[] = []): HttpReplica {
   const upstream = createUpstream(url)
   const remembering = new Set<string>()
+  const lives = createLives(() => boot.read())
   let isReady: Promise<void> | null = null
 
   const run = (question: Question): Promise<Answer> =>
     insistOnAnswer(upstream, { headers: credentials, isRepeatable: true, ...question })
+  const boot = createBoot(run, STATE_DATABASE)
+  const sure = createMakeSure(run, STATE_DATABASE)
 
   async function prepare(): Promise<void> {
     await run({ sql: `CREATE DATABASE IF NOT EXISTS ${STATE_DATABASE}` })
@@ -47,6 +60,8 @@ export function createHttpReplica(url: string, credentials: readonly string[] = 
     await run({
       sql: `CREATE TABLE IF NOT EXISTS ${STATE_DATABASE}.statements (log String, id String, failure String, at DateTime64(3) DEFAULT now64(3)) ENGINE = MergeTree ORDER BY (log, id)`,
     })
+    await boot.prepare()
+    await sure.sweep()
   }
 
   const ready = (): Promise<void> =>
@@ -64,30 +79,57 @@ export function createHttpReplica(url: string, credentials: readonly string[] = 
 
   const rowsOf = (answer: Answer): string[][] => linesOf(answer).map((line) => JSON.parse(line) as string[])
 
+  async function insert(
+    { database, table, columns }: RowsTarget,
+    rows: Uint8Array,
+    token: string,
+  ): Promise<boolean> {
+    const full = `${quoted(database)}.${quoted(table)}`
+    let wasSentAgain = false
+    await remember(full)
+    await run({
+      sql: `INSERT INTO ${full} (${columns.map(quoted).join(', ')}) FORMAT RowBinary`,
+      search: {
+        insert_deduplication_token: token,
+        insert_deduplicate: '1',
+        deduplicate_blocks_in_dependent_materialized_views: '1',
+        async_insert: '0',
+        wait_end_of_query: '1',
+      },
+      body: Buffer.from(rows.buffer, rows.byteOffset, rows.length),
+      onAgain() {
+        wasSentAgain = true
+      },
+    })
+    return wasSentAgain
+  }
+
   return {
-    async insert({ database, table, columns }, rows, token) {
-      const full = `${quoted(database)}.${quoted(table)}`
-      await remember(full)
-      await run({
-        sql: `INSERT INTO ${full} (${columns.map(quoted).join(', ')}) FORMAT RowBinary`,
-        search: {
-          insert_deduplication_token: token,
-          insert_deduplicate: '1',
-          deduplicate_blocks_in_dependent_materialized_views: '1',
-          async_insert: '0',
-          wait_end_of_query: '1',
-        },
-        body: Buffer.from(rows.buffer, rows.byteOffset, rows.length),
-      })
+    async insert(target, rows, token, mayBeKnown = false) {
+      const end = lives.begin(token)
+      let hasEnded = false
+      try {
+        const wasSentAgain = await insert(target, rows, token)
+        if (mayBeKnown || wasSentAgain || lives.isDoubtful(token)) await sure.check({ ...target, rows })
+        hasEnded = true
+      } finally {
+        end(hasEnded)
+      }
     },
     async loadApplied(log) {
       await ready()
       const sql = `SELECT argMax(state, version) FROM ${STATE_DATABASE}.applied WHERE log = ${literal(log)} GROUP BY partition FORMAT JSONCompactEachRow`
-      return rowsOf(await run({ sql })).map(([state = '']) => JSON.parse(state) as AppliedState)
+      const present = await lives.settled()
+      return rowsOf(await run({ sql })).map(([text = '']) => {
+        const { life: stored = '', ...state } = JSON.parse(text) as AppliedState & { life?: string }
+        return { ...state, hasRestarted: stored === '' || stored !== present }
+      })
     },
     async saveApplied(log, state) {
       await ready()
-      const row = { log, partition: state.partition, version: state.version, state: JSON.stringify(state) }
+      const { hasRestarted = false, ...applied } = state
+      const text = JSON.stringify({ ...applied, life: hasRestarted ? '' : await lives.settled() })
+      const row = { log, partition: state.partition, version: state.version, state: text }
       await run({
         sql: `INSERT INTO ${STATE_DATABASE}.applied FORMAT JSONEachRow`,
         search: { async_insert: '0', wait_end_of_query: '1' },

@@ -64,7 +64,6 @@ export function createSegmentStore(url: string, credentials: readonly string[] =
 
   const store: HttpSegmentStore = {
     async snapshot(name, tables) {
-      await create(name, tables)
       for (const table of tables)
         await command(`ALTER TABLE ${asideOf(name, table)} ATTACH PARTITION ALL FROM ${fullName(table)}`)
     },

@@ -1,4 +1,4 @@
-import { createServer, type Server } from 'node:http'
+import { createServer, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { HandlerDeps, HandlerOptions } from './context.ts'
 import { createQueryHandler } from './handler.ts'
@@ -55,10 +55,16 @@ export async function startQueryRouter(options: QueryRouterOptions): Promise<Que
     options: { ...DEFAULTS, ...options.options },
   })
   const probes = createProbes(upstreams, options.picker, options.credentials, nowMs)
+  const underWay = new Set<ServerResponse>()
   const server = createServer(
     { maxHeaderSize: 1 << 20, keepAliveTimeout: 30_000, requestTimeout: 0, noDelay: true },
-    (request, response) => void handler.handle(request, response),
+    (request, response) => {
+      underWay.add(response)
+      response.once('close', () => underWay.delete(response))
+      void handler.handle(request, response)
+    },
   )
+  const endIdle = (): void => void setImmediate(() => server.closeIdleConnections())
   await listen(server, options.port ?? 0, options.host ?? '127.0.0.1')
   probes.start()
   void staging.sweep()
@@ -70,6 +76,9 @@ export async function startQueryRouter(options: QueryRouterOptions): Promise<Que
       probes.stop()
       const closed = new Promise<void>((done) => server.close(() => done()))
       server.closeIdleConnections()
+      // What is under way ends first; its connection must not be kept for another request.
+      server.on('request', (_, response) => response.once('close', endIdle))
+      for (const end of underWay) end.once('close', endIdle)
       const patience = setTimeout(() => server.closeAllConnections(), STOP_MS)
       await closed
       clearTimeout(patience)

@@ -23,6 +23,8 @@ export interface UpstreamRequest {
   readonly body: Buffer | Readable | null
   /** May be sent again if a kept connection turns out to be closed. */
   readonly isRepeatable: boolean
+  /** Called if it is: the instance may have begun with the first. */
+  readonly onAgain?: () => void
 }
 
 /** A request under way. */
@@ -114,8 +116,9 @@ export function createUpstream(base: string): Upstream {
           onLost(error) {
             if (isOver) return
             // A kept connection that the instance has closed meanwhile says nothing about the instance.
-            if (!own.isFresh && !hasAnswer && request.isRepeatable && !again) start(true)
-            else fail(error, isConnected)
+            if (own.isFresh || hasAnswer || !request.isRepeatable || again) return fail(error, isConnected)
+            request.onAgain?.()
+            start(true)
           },
         })
         write(own)

@@ -5,8 +5,9 @@ export interface Warehouse {
   /** Rows of a query; values of `params` are bound as `{name:Type}`, never pasted into the text. */
   query<Row>(sql: string, params?: Record<string, unknown>): Promise<Row[]>
   /**
-   * Inserts RowBinary bytes. `token` makes a repeat of the same block a no-op
-   * (`insert_deduplication_token`); it resolves once the rows are durable.
+   * Inserts RowBinary bytes; resolves once they are durable. `token` (`insert_deduplication_token`) makes a repeat of
+   * the same block a no-op until ClickHouse is restarted; after that the block is inserted once more, because its memory
+   * of tokens is no proof of the rows. Tables must collapse such rows, as those of `createTableSql` do.
    */
   insertRowBinary(
     table: string,

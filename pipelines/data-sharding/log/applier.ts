@@ -1,8 +1,8 @@
 import type { RecordCodec } from '#core/codec'
-import { type Broker, ForestallError, type Timers } from '#core/ports'
+import { type Broker, type Clock, ForestallError, partitionKey, systemClock, type Timers } from '#core/ports'
 import { type LogLayout, partitionOfSegment } from './blocks.ts'
 import { createPartitionApplier, type PartitionApplier } from './partition-applier.ts'
-import type { AppliedState, ReplicaStore } from './replica-store.ts'
+import type { ReplicaStore, StoredState } from './replica-store.ts'
 import { createStatementGate, type StatementGate } from './statement-gate.ts'
 import { createWaiters } from './waiters.ts'
 
@@ -61,8 +61,12 @@ export interface ApplierOptions {
   /** First pause after a failure of the replica. Default 50 ms. */
   readonly retryMs?: number
   readonly timers?: Timers
+  readonly clock?: Clock
   onWarning?: (error: Error) => void
 }
+
+/** Versions that one process may write: what the process before it has under way stays below its own. */
+const VERSIONS = 1_000_000
 
 /** An applier; only one per replica may run at a time. */
 export function createApplier(options: ApplierOptions): Applier {
@@ -76,7 +80,7 @@ export function createApplier(options: ApplierOptions): Applier {
   const next = (partition: number): number => partitions[partition]?.next ?? 0
 
   /** What a replica begins with; stored before its first row, so that a restart knows it. */
-  async function firstState(partition: number): Promise<AppliedState> {
+  async function firstState(partition: number): Promise<StoredState> {
     const segments = options.initialSegments.filter(
       (s) => partitionOfSegment(s, layout.partitions) === partition,
     )
@@ -93,8 +97,10 @@ export function createApplier(options: ApplierOptions): Applier {
       async (id) => (await store.statementOutcome(topic, id)) !== null,
     )
     gate = made
+    const ends = await endsOf(options.broker, topic, layout.partitions)
     const deps = {
       ...options,
+      clock: options.clock ?? systemClock,
       gate: made,
       saveEveryBlocks: options.saveEveryBlocks ?? 64,
       saveAfterMs: options.saveAfterMs ?? 200,
@@ -105,7 +111,8 @@ export function createApplier(options: ApplierOptions): Applier {
     partitions = await Promise.all(
       Array.from({ length: layout.partitions }, async (_, partition) => {
         const state = stored.get(partition) ?? (await firstState(partition))
-        return createPartitionApplier(deps, state)
+        const knownBefore = state.hasRestarted === true ? (ends[partition] ?? 0) : 0
+        return createPartitionApplier(deps, { ...state, version: state.version + VERSIONS }, knownBefore)
       }),
     )
   }
@@ -141,6 +148,18 @@ export function createApplier(options: ApplierOptions): Applier {
         blockedBy: p.blockedBy,
       })),
     }),
+  }
+}
+
+/** The present end of every partition. */
+async function endsOf(broker: Broker, topic: string, partitions: number): Promise<number[]> {
+  const admin = broker.admin()
+  try {
+    const all = Array.from({ length: partitions }, (_, partition) => ({ topic, partition }))
+    const ends = await admin.offsets(all, 'latest')
+    return all.map(({ partition }) => ends.get(partitionKey(topic, partition)) ?? 0)
+  } finally {
+    await admin.close()
   }
 }
 

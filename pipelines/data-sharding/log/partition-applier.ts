@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import type { RecordCodec } from '#core/codec'
 import {
   type Broker,
+  type Clock,
   ForestallError,
   isError,
   type PartitionReader,
@@ -14,7 +15,7 @@ import type { WriteBlock } from '#schemas'
 import { insertOf, rowsOf } from './blocks.ts'
 import { createInsist } from './insist.ts'
 import { createMutex } from './mutex.ts'
-import type { AppliedState, ReplicaStore } from './replica-store.ts'
+import type { AppliedState, ReplicaStore, StoredState } from './replica-store.ts'
 import { createSegmentJoin, type JoinDeps, type SegmentJoin } from './segment-join.ts'
 import type { StatementGate } from './statement-gate.ts'
 
@@ -30,6 +31,7 @@ export interface PartitionDeps {
   readonly saveAfterMs: number
   readonly retryMs: number
   readonly timers?: Timers
+  readonly clock: Clock
   /** Called whenever a position has moved. */
   readonly onMoved: () => void
   readonly onWarning: (error: Error) => void
@@ -51,8 +53,21 @@ export interface PartitionApplier {
   between<T>(work: (next: number) => Promise<T>): Promise<T>
 }
 
-/** An applier of one partition, from the state that was stored or from the beginning. */
-export function createPartitionApplier(deps: PartitionDeps, initial: AppliedState): PartitionApplier {
+/**
+ * Replicas can prove for minutes only that they have the rows of a block. What was written earlier than this is taken
+ * as known if its token is, ms.
+ */
+const PROVABLE_MS = 300_000
+
+/**
+ * An applier of one partition, from the state that was stored or from the beginning. Blocks before `knownBefore` may
+ * have been sent by a process before this one to a replica that was restarted since.
+ */
+export function createPartitionApplier(
+  deps: PartitionDeps,
+  initial: AppliedState,
+  knownBefore = 0,
+): PartitionApplier {
   const { broker, codec, topic, store, gate } = deps
   const { partition } = initial
   const timers = deps.timers ?? systemTimers
@@ -70,14 +85,15 @@ export function createPartitionApplier(deps: PartitionDeps, initial: AppliedStat
   let failure = ''
   let reader: PartitionReader | null = null
 
-  function takeState(): AppliedState {
+  function takeState(): StoredState {
     unsaved = 0
     const joining = [...joins.values()].map(({ segment, next: own, attempt }) => ({
       segment,
       next: own,
       attempt,
     }))
-    return { partition, version: ++version, next, segments: sortedSegments(segments), joining }
+    const hasRestarted = Math.min(next, ...joining.map((join) => join.next)) < knownBefore
+    return { partition, version: ++version, next, segments: sortedSegments(segments), joining, hasRestarted }
   }
 
   function save(): Promise<void> {
@@ -100,32 +116,41 @@ export function createPartitionApplier(deps: PartitionDeps, initial: AppliedStat
    * repeat after a crash has the same one.
    */
   async function insertRows(
+    offset: number,
     block: WriteBlock,
     isWanted: (segment: number) => boolean,
     set: string,
     attempt = '',
   ): Promise<void> {
     const target = { database: block.database, table: block.table, columns: block.columns }
+    const mayBeKnown = offset < knownBefore && block.issued_at_ms > deps.clock.nowMs() - PROVABLE_MS
+    const insert = (rows: Uint8Array, token: string): Promise<void> =>
+      insist.run(() => store.insert(target, rows, token, mayBeKnown))
     if (block.repeat_token === '') {
       const rows = rowsOf(block, isWanted)
-      if (rows !== null) await insist.run(() => store.insert(target, rows, `${block.block_id}:${set}`))
+      if (rows !== null) await insert(rows, `${block.block_id}:${set}`)
       return
     }
     // The client may repeat its insert after the set has changed: one token per segment outlives that.
     for (const { segment } of block.sections) {
       const rows = isWanted(segment) ? rowsOf(block, (s) => s === segment) : null
-      const token = `${block.repeat_token}:${segment}${attempt}`
-      if (rows !== null) await insist.run(() => store.insert(target, rows, token))
+      if (rows !== null) await insert(rows, `${block.repeat_token}:${segment}${attempt}`)
     }
   }
 
   async function applyMain(offset: number, block: WriteBlock): Promise<void> {
     if (offset < next) return
-    if (block.kind === 'rows') await insertRows(block, (s) => segments.has(s), setName)
+    if (block.kind === 'rows') await insertRows(offset, block, (s) => segments.has(s), setName)
     else if (block.kind === 'statement') {
       const id = insertOf(block.block_id)
+      // No block before a statement is applied again after it: it may have changed what rows look like.
+      await save()
       await gate.pass(id, partition, () =>
-        insist.run(async () => void (await store.runStatement(topic, id, block.database, block.statement))),
+        insist.run(async () => {
+          // Asked again before each try: its answer may have been lost.
+          if ((await store.statementOutcome(topic, id)) === null)
+            await store.runStatement(topic, id, block.database, block.statement)
+        }),
       )
     }
     next = offset + 1
@@ -175,8 +200,8 @@ export function createPartitionApplier(deps: PartitionDeps, initial: AppliedStat
     decode,
     guard,
     onWarning: deps.onWarning,
-    async apply(block, { segment, attempt }) {
-      await insertRows(block, (s) => s === segment, `${segment}-${attempt}`, attempt)
+    async apply(offset, block, { segment, attempt }) {
+      await insertRows(offset, block, (s) => s === segment, `${segment}-${attempt}`, attempt)
       noteProgress()
     },
     async merge({ segment }) {

@@ -28,7 +28,7 @@ export interface JoinDeps {
   partitionNext(): number
   decode(cursor: RecordCursor): Promise<WriteBlock>
   /** Adds the rows of the segment. */
-  apply(block: WriteBlock, join: SegmentJoin): Promise<void>
+  apply(offset: number, block: WriteBlock, join: SegmentJoin): Promise<void>
   /** Takes the segment into the partition and stores that; the mutex is held. */
   merge(join: SegmentJoin): Promise<void>
   /** Runs work whose failure must end everything. */
@@ -67,7 +67,7 @@ export function createSegmentJoin(
   async function step(offset: number, block: WriteBlock): Promise<void> {
     if (offset < next) return
     if (block.kind === 'rows' && block.sections.some((s) => s.segment === segment)) {
-      await deps.apply(block, join)
+      await deps.apply(offset, block, join)
     }
     next = offset + 1
   }

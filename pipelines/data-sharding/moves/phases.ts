@@ -52,6 +52,7 @@ export async function copyStep(deps: StepDeps): Promise<StepResult> {
   await Promise.all([from.store.discard(name), to.store.discard(name)])
   // What an earlier stay of the segment, or an attempt that failed, has left.
   if ((await to.store.fingerprint(tables)).rows > 0) await to.store.clear(tables)
+  await from.store.stage(name, tables)
   const offset = await from.applier.between(partition, async (next) => {
     await timed(deps, () => from.store.snapshot(name, tables))
     return next
@@ -86,6 +87,7 @@ export async function verifyStep(deps: StepDeps): Promise<StepResult> {
   const to = target(deps)
   const name = compareName(state.move_id)
   await Promise.all([from.store.discard(name), to.store.discard(name)])
+  await Promise.all([from.store.stage(name, tables), to.store.stage(name, tables)])
   await putAsideAtOneOffset(deps, to, name)
   const [had, has] = await Promise.all([
     from.store.fingerprint(tables, name),

@@ -18,7 +18,7 @@ export interface Fingerprint {
  * throw WAREHOUSE_UNAVAILABLE for what may pass and WAREHOUSE_REJECTED for what will not.
  */
 export interface SegmentStore {
-  /** Puts the tables aside as they are now, under a name: hard links, whatever their size. */
+  /** Fills what was staged with the tables as they are now: hard links, whatever their size. */
   snapshot(name: string, tables: readonly SegmentTable[]): Promise<void>
   /** Empty tables of the same form, under a name. */
   stage(name: string, tables: readonly SegmentTable[]): Promise<void>
