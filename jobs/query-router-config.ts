@@ -78,7 +78,11 @@ export function readQueryRouterConfig(file: string): QueryRouterConfig {
   try {
     value = JSON.parse(readFileSync(file, 'utf8'))
   } catch (cause) {
-    throw new ForestallError('CONFIG_INVALID', `${file} is not a JSON file that can be read.`, { cause })
+    const what = (cause as Error).message
+    throw new ForestallError('CONFIG_INVALID', `${file} is not a JSON file that can be read: ${what}.`, {
+      cause,
+      cure: 'Name a JSON file with the fields of docs/how-to/query-router.md.',
+    })
   }
   return queryRouterConfig(value, file)
 }

@@ -60,6 +60,44 @@ describe('the chain from query logs to placements', () => {
     expect(last.reason.drivers[0]).toContain('of work expected')
   })
 
+  test('asks for instances before a campaign that the calendar announces, once it knows what campaigns bring', async () => {
+    const event = (n: number, window: number) => ({
+      event_id: `sale${n}`,
+      revision: 1,
+      kind: 'campaign',
+      scope: 'search/k1',
+      summary: 'sale',
+      issued_at_ms: START_MS,
+      valid_from_ms: START_MS + window * 60_000,
+      valid_to_ms: START_MS + (window + 4) * 60_000,
+      severity: 1,
+      source: 'test',
+      cancelled: false,
+      geometry: null,
+    })
+    const sales = [12, 23, 33, 46, 55]
+    const isOn = (w: number) => sales.some((from) => w >= from && w < from + 4)
+    const run = async (isAnnounced: boolean) => {
+      const tables = fillableTables()
+      if (isAnnounced) sales.forEach((window, n) => tables.putEvent(`sale${n}`, event(n, window)))
+      const config = tinyConfig({ dayWindows: 7, patienceWindows: 1, leadWindows: 1 })
+      const services = config.services.map((service) => ({ ...service, maxInstances: 40 }))
+      const chain = await createChain({ ...config, services }, { ...tables, ready: () => Promise.resolve() })
+      const asked: number[] = []
+      for (let w = 0; w < 60; w++) {
+        await chain.window({ k1: isOn(w) ? 480 : 24 })
+        asked.push(chain.scale().at(-1)?.body.instances ?? 0)
+      }
+      return asked
+    }
+    const [blind, told] = [await run(false), await run(true)]
+    // What is asked for at the end of a window is there two windows later; 240 is what an instance does in one.
+    expect(told[53]! * 240).toBeGreaterThanOrEqual(480)
+    const idle = (asked: number[]) =>
+      asked.slice(40).reduce((sum, n, i) => sum + (isOn(i + 41) || isOn(i + 42) ? 0 : n), 0)
+    expect(idle(told)).toBeLessThan(0.7 * idle(blind))
+  })
+
   test('gives the same decisions over crashes', async () => {
     const straight = await createChain(tinyConfig())
     for (let w = 0; w < 10; w++) await straight.window(load(w))
