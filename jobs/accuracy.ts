@@ -29,7 +29,7 @@ export interface AccuracyArgs extends CommonArgs {
 }
 
 /** Means over all series and horizons, each row counting the same. */
-export interface AccuracySummary {
+interface Means {
   readonly series: number
   readonly forecasts: number
   readonly mase: number | null
@@ -39,6 +39,11 @@ export interface AccuracySummary {
   readonly coverage95: number | null
   /** Rows whose model is worse than the seasonal naive. */
   readonly worse: number
+}
+
+/** What `--json` prints beside the rows. */
+export interface AccuracySummary extends Means {
+  readonly bySubsystem: Readonly<Record<string, Means>>
 }
 
 /** Prints accuracy, worst first. Returns 1 if some model is worse than the seasonal naive. */
@@ -54,7 +59,7 @@ export async function runAccuracy(args: AccuracyArgs): Promise<ExitCode> {
       process.stderr.write(`alerts: ${raised} raised, ${withdrawn} withdrawn\n`)
     }
     const shown = rows.toSorted((a, b) => badness(b) - badness(a)).slice(0, args.worst)
-    const summary = summarise(rows, worse.length)
+    const summary = summarise(rows)
     process.stdout.write(
       args.json ? `${JSON.stringify({ ...summary, rows: shown })}\n` : `${text(summary, shown)}\n`,
     )
@@ -82,25 +87,31 @@ async function alert(found: Connections, prefix: string, worse: readonly Accurac
 const badness = ({ mase, seasonal_naive_mase: naive }: AccuracyRow): number =>
   mase === null ? -1 : naive !== null && naive > 0 ? mase / naive : mase
 
-function summarise(rows: readonly AccuracyRow[], worse: number): AccuracySummary {
+function summarise(rows: readonly AccuracyRow[]): AccuracySummary {
+  const parts = Map.groupBy(rows, ({ subsystem }) => subsystem)
+  const bySubsystem = Object.fromEntries([...parts].map(([name, own]) => [name, meansOf(own)]))
+  return { ...meansOf(rows), bySubsystem }
+}
+
+function meansOf(rows: readonly AccuracyRow[]): Means {
   const meanOf = (pick: (row: AccuracyRow) => number | null): number | null => {
     const known = rows.map(pick).filter((value) => value !== null)
     return known.length > 0 ? known.reduce((sum, value) => sum + value, 0) / known.length : null
   }
   return {
-    series: new Set(rows.map((row) => `${row.scope}|${row.entity}|${row.metric}`)).size,
+    series: new Set(rows.map((row) => `${row.subsystem}|${row.scope}|${row.entity}|${row.metric}`)).size,
     forecasts: rows.reduce((sum, row) => sum + row.forecasts, 0),
     mase: meanOf((row) => row.mase),
     seasonalNaiveMase: meanOf((row) => row.seasonal_naive_mase),
     pinball: meanOf((row) => row.scaled_pinball),
     msis: meanOf((row) => row.msis),
     coverage95: meanOf((row) => row.coverage_95),
-    worse,
+    worse: rows.filter(isWorse).length,
   }
 }
 
 function text(summary: AccuracySummary, shown: readonly AccuracyRow[]): string {
-  const { series, forecasts, worse } = summary
+  const { series, forecasts, worse, bySubsystem } = summary
   const say = (value: number | null) => (value === null ? '-' : value.toFixed(3))
   const table = renderTable({
     title: `${series} series, ${forecasts} forecasts scored; worst against the seasonal naive first`,
@@ -113,7 +124,7 @@ function text(summary: AccuracySummary, shown: readonly AccuracyRow[]): string {
       { key: 'forecasts', heading: 'forecasts', decimals: 0 },
     ],
     rows: shown.map((row) => ({
-      plan: `${row.entity} ${row.metric} +${row.horizon_ms / 1000} s ${row.model}`,
+      plan: `${row.subsystem}: ${row.entity} ${row.metric} +${row.horizon_ms / 1000} s ${row.model}`,
       metrics: {
         mase: row.mase ?? Number.NaN,
         naive: row.seasonal_naive_mase ?? Number.NaN,
@@ -124,10 +135,12 @@ function text(summary: AccuracySummary, shown: readonly AccuracyRow[]): string {
       },
     })),
   })
+  const means = (name: string, of: Means) =>
+    `${name}: ${of.series} series, mean MASE ${say(of.mase)} (seasonal naive ${say(of.seasonalNaiveMase)}), pinball ${say(of.pinball)}, ` +
+    `coverage ${say(of.coverage95)}, MSIS ${say(of.msis)}`
   return [
     table,
-    `mean MASE ${say(summary.mase)} (seasonal naive ${say(summary.seasonalNaiveMase)}), pinball ${say(summary.pinball)}, ` +
-      `coverage ${say(summary.coverage95)}, MSIS ${say(summary.msis)}`,
+    ...Object.entries(bySubsystem).map(([name, of]) => means(name, of)),
     worse > 0
       ? `${worse} rows are worse than the seasonal naive`
       : 'no model is worse than the seasonal naive',

@@ -24,6 +24,8 @@ export interface RunSummary {
   readonly applied: Readonly<Record<string, number>>
   /** Flows by the region whose processor took them, each by exactly one; absent for a recording. */
   readonly processedByRegion?: Readonly<Record<string, number>>
+  /** Forecasts that were scored against what happened, by subsystem. */
+  readonly scored: Readonly<Record<string, number>>
   /** Data-sharding; absent where it did not run. */
   readonly data?: DataSummary
   /** False if anything was lost, duplicated or counted wrongly. */
@@ -56,6 +58,8 @@ const LATENCY = `SELECT quantileExactOrNull(0.5)(latency_ms) AS p50, quantileExa
 
 const APPLIED = `SELECT decision_topic, uniqExact(decision_id) AS n FROM acks_decisions FINAL WHERE state = 'applied' GROUP BY decision_topic`
 
+const SCORED = `SELECT subsystem, count() AS n FROM forecast_outcomes GROUP BY subsystem`
+
 const numbers = (row: Record<string, unknown> | undefined): Record<string, number> =>
   Object.fromEntries(Object.entries(row ?? {}).map(([name, value]) => [name, Number(value)]))
 
@@ -81,6 +85,7 @@ export async function summarise(session: Session, elapsedMs: number): Promise<Ru
   const processed = session.processors ? await auditProcessed(broker, codec, prefix) : null
   const data = session.data?.summary()
   const applied = await warehouse.query<{ decision_topic: string; n: unknown }>(APPLIED)
+  const scored = await warehouse.query<{ subsystem: string; n: unknown }>(SCORED)
   return {
     recordsIn: report.records,
     ...(await readCounts(warehouse)),
@@ -95,6 +100,7 @@ export async function summarise(session: Session, elapsedMs: number): Promise<Ru
     applied: Object.fromEntries(
       applied.map(({ decision_topic, n }) => [decision_topic.slice(prefix.length), Number(n)]),
     ),
+    scored: Object.fromEntries(scored.map(({ subsystem, n }) => [subsystem, Number(n)])),
     ...(processed ? { processedByRegion: processed.byRegion } : {}),
     ...(data === undefined ? {} : { data }),
     sound:

@@ -161,7 +161,9 @@ function report(summary: RunSummary, json: boolean): void {
   say(
     `records in   ${summary.recordsIn} (dead letters ${summary.deadLetters}, late ${summary.late}, skipped ${JSON.stringify(summary.skipped)})`,
   )
-  say(`windows      ${summary.windows}, forecasts ${summary.forecasts}, risks ${summary.risks}`)
+  say(
+    `windows      ${summary.windows}, forecasts ${summary.forecasts} (scored ${JSON.stringify(summary.scored)}), risks ${summary.risks}`,
+  )
   say(`decisions    ${summary.decisions}, acks ${summary.acks}, applied ${JSON.stringify(summary.applied)}`)
   if (latencyMs.p99 !== null)
     say(

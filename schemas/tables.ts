@@ -36,155 +36,124 @@ const TOPIC: ColumnSpec = {
   doc: 'The topic of the decision.',
 }
 
+/** The name that the table of a topic has. */
+const tableOf = (topic: string): string => topic.replaceAll('.', '_')
+
+/** Windows of one kind; `key` names what they are about, and is sorted by. */
+function features(
+  topic: string,
+  record: RecordName,
+  key: string,
+  names: readonly string[],
+  doc: string,
+): TableSpec {
+  const overrides = Object.fromEntries(names.map((name) => [name, NAME]))
+  return {
+    name: tableOf(topic),
+    topics: [topic],
+    record,
+    columns: [...deriveColumns(record, { overrides }), ...KAFKA_COLUMNS],
+    orderBy: [key, 'window_start_ms', 'window_end_ms'],
+    partitionBy: byMonth('window_start_ms'),
+    version: 'kafka_offset',
+    doc,
+  }
+}
+
+/** What is issued of series, to be scored: forecasts, scenarios, risks. */
+function issued(
+  topic: string,
+  record: RecordName,
+  orderBy: readonly string[],
+  names: readonly string[],
+  doc: string,
+): TableSpec {
+  const overrides = Object.fromEntries(names.map((name) => [name, NAME]))
+  return {
+    name: tableOf(topic),
+    topics: [topic],
+    record,
+    columns: [...deriveColumns(record, { overrides }), ...KAFKA_COLUMNS],
+    orderBy,
+    partitionBy: byMonth('issued_at_ms'),
+    version: 'kafka_offset',
+    doc,
+  }
+}
+
+const SERIES = ['scope', 'entity', 'metric']
+const forecasts = (topic: string, doc: string): TableSpec =>
+  issued(
+    topic,
+    'Forecast',
+    [...SERIES, 'issued_at_ms', 'target_ms'],
+    [...SERIES, 'model', 'model_version'],
+    doc,
+  )
+const risks = (topic: string, doc: string): TableSpec =>
+  issued(
+    topic,
+    'Risk',
+    [...SERIES, 'issued_at_ms', 'horizon_ms'],
+    [...SERIES, 'anomaly_metric', 'model_version'],
+    doc,
+  )
+
 /** Every table, in the order of the flow. */
 export const TABLES: readonly TableSpec[] = [
-  {
-    name: 'features_streams',
-    topics: ['features.streams'],
-    record: 'StreamFeature',
-    columns: [...deriveColumns('StreamFeature', { overrides: { stream: NAME } }), ...KAFKA_COLUMNS],
-    orderBy: ['stream', 'window_start_ms', 'window_end_ms'],
-    partitionBy: byMonth('window_start_ms'),
-    version: 'kafka_offset',
-    doc: 'What each stream did, window by window.',
-  },
-  {
-    name: 'features_regions',
-    topics: ['features.regions'],
-    record: 'RegionFeature',
-    columns: [...deriveColumns('RegionFeature', { overrides: { region: NAME } }), ...KAFKA_COLUMNS],
-    orderBy: ['region', 'window_start_ms', 'window_end_ms'],
-    partitionBy: byMonth('window_start_ms'),
-    version: 'kafka_offset',
-    doc: 'What the probes saw of each region, window by window.',
-  },
-  {
-    name: 'forecasts_traffic',
-    topics: ['forecasts.traffic'],
-    record: 'Forecast',
-    columns: [
-      ...deriveColumns('Forecast', {
-        overrides: { scope: NAME, entity: NAME, metric: NAME, model: NAME, model_version: NAME },
-      }),
-      ...KAFKA_COLUMNS,
-    ],
-    orderBy: ['scope', 'entity', 'metric', 'issued_at_ms', 'target_ms'],
-    partitionBy: byMonth('issued_at_ms'),
-    version: 'kafka_offset',
-    doc: 'Every forecast issued: one row per series, time of issue and target.',
-  },
-  {
-    name: 'scenarios_traffic',
-    topics: ['scenarios.traffic'],
-    record: 'Scenario',
-    columns: [
-      ...deriveColumns('Scenario', { overrides: { scope: NAME, entity: NAME, metric: NAME } }),
-      ...KAFKA_COLUMNS,
-    ],
-    orderBy: ['scope', 'issued_at_ms', 'target_ms', 'entity', 'metric'],
-    partitionBy: byMonth('issued_at_ms'),
-    version: 'kafka_offset',
-    doc: 'Joint draws: `draws[k]` of all series of a scope, issue and target belong together.',
-  },
-  {
-    name: 'risks_traffic',
-    topics: ['risks.traffic'],
-    record: 'Risk',
-    columns: [
-      ...deriveColumns('Risk', {
-        overrides: { scope: NAME, entity: NAME, metric: NAME, anomaly_metric: NAME, model_version: NAME },
-      }),
-      ...KAFKA_COLUMNS,
-    ],
-    orderBy: ['scope', 'entity', 'metric', 'issued_at_ms', 'horizon_ms'],
-    partitionBy: byMonth('issued_at_ms'),
-    version: 'kafka_offset',
-    doc: 'Every risk issued, with its drivers.',
-  },
-  {
-    name: 'features_queries',
-    topics: ['features.queries'],
-    record: 'QueryFeature',
-    columns: [
-      ...deriveColumns('QueryFeature', { overrides: { service_id: NAME, operation_id: NAME } }),
-      ...KAFKA_COLUMNS,
-    ],
-    orderBy: ['pattern', 'window_start_ms', 'window_end_ms'],
-    partitionBy: byMonth('window_start_ms'),
-    version: 'kafka_offset',
-    doc: 'What queries of each pattern did, window by window.',
-  },
-  {
-    name: 'features_services',
-    topics: ['features.services'],
-    record: 'ServiceFeature',
-    columns: [...deriveColumns('ServiceFeature', { overrides: { service_id: NAME } }), ...KAFKA_COLUMNS],
-    orderBy: ['service_id', 'window_start_ms', 'window_end_ms'],
-    partitionBy: byMonth('window_start_ms'),
-    version: 'kafka_offset',
-    doc: 'Work of each service by segment, window by window.',
-  },
-  {
-    name: 'features_pipelines',
-    topics: ['features.pipelines'],
-    record: 'PipelineFeature',
-    columns: [...deriveColumns('PipelineFeature', { overrides: { pipeline_id: NAME } }), ...KAFKA_COLUMNS],
-    orderBy: ['pipeline_id', 'window_start_ms', 'window_end_ms'],
-    partitionBy: byMonth('window_start_ms'),
-    version: 'kafka_offset',
-    doc: 'What each instance reported, window by window.',
-  },
-  {
-    name: 'forecasts_data',
-    topics: ['forecasts.data'],
-    record: 'Forecast',
-    columns: [
-      ...deriveColumns('Forecast', {
-        overrides: { scope: NAME, entity: NAME, metric: NAME, model: NAME, model_version: NAME },
-      }),
-      ...KAFKA_COLUMNS,
-    ],
-    orderBy: ['scope', 'entity', 'metric', 'issued_at_ms', 'target_ms'],
-    partitionBy: byMonth('issued_at_ms'),
-    version: 'kafka_offset',
-    doc: 'Every forecast of work per segment and service.',
-  },
-  {
-    name: 'forecasts_patterns',
-    topics: ['forecasts.patterns'],
-    record: 'QueryPattern',
-    columns: [
-      ...deriveColumns('QueryPattern', {
-        overrides: {
-          service_id: NAME,
-          operation_id: NAME,
-          segment_id: NAME,
-          model: NAME,
-          model_version: NAME,
-        },
-      }),
-      ...KAFKA_COLUMNS,
-    ],
-    orderBy: ['pattern', 'issued_at_ms', 'interval_start_ms'],
-    partitionBy: byMonth('issued_at_ms'),
-    version: 'kafka_offset',
-    doc: 'Probability of each query pattern, interval by interval.',
-  },
-  {
-    name: 'risks_data',
-    topics: ['risks.data'],
-    record: 'Risk',
-    columns: [
-      ...deriveColumns('Risk', {
-        overrides: { scope: NAME, entity: NAME, metric: NAME, anomaly_metric: NAME, model_version: NAME },
-      }),
-      ...KAFKA_COLUMNS,
-    ],
-    orderBy: ['scope', 'entity', 'metric', 'issued_at_ms', 'horizon_ms'],
-    partitionBy: byMonth('issued_at_ms'),
-    version: 'kafka_offset',
-    doc: 'Every risk of an overloaded instance, with its drivers.',
-  },
+  features(
+    'features.streams',
+    'StreamFeature',
+    'stream',
+    ['stream'],
+    'What each stream did, window by window.',
+  ),
+  features(
+    'features.regions',
+    'RegionFeature',
+    'region',
+    ['region'],
+    'What the probes saw of each region, window by window.',
+  ),
+  forecasts('forecasts.traffic', 'Every forecast issued: one row per series, time of issue and target.'),
+  issued(
+    'scenarios.traffic',
+    'Scenario',
+    ['scope', 'issued_at_ms', 'target_ms', 'entity', 'metric'],
+    SERIES,
+    'Joint draws: `draws[k]` of all series of a scope, issue and target belong together.',
+  ),
+  risks('risks.traffic', 'Every risk issued, with its drivers.'),
+  features(
+    'features.queries',
+    'QueryFeature',
+    'pattern',
+    ['service_id', 'operation_id'],
+    'What queries of each pattern did, window by window.',
+  ),
+  features(
+    'features.services',
+    'ServiceFeature',
+    'service_id',
+    ['service_id'],
+    'Work of each service by segment, window by window.',
+  ),
+  features(
+    'features.pipelines',
+    'PipelineFeature',
+    'pipeline_id',
+    ['pipeline_id'],
+    'What each instance reported, window by window.',
+  ),
+  forecasts('forecasts.data', 'Every forecast of work per segment and service.'),
+  issued(
+    'forecasts.patterns',
+    'QueryPattern',
+    ['pattern', 'issued_at_ms', 'interval_start_ms'],
+    ['service_id', 'operation_id', 'segment_id', 'model', 'model_version'],
+    'Probability of each query pattern, interval by interval.',
+  ),
+  risks('risks.data', 'Every risk of an overloaded instance, with its drivers.'),
   {
     name: 'decisions',
     topics: ['decisions.*'],

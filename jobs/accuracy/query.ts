@@ -1,7 +1,9 @@
+import { TABLES } from '#schemas'
 import type { Warehouse } from '#core/ports'
 
 /** How good the forecasts of one series, horizon and model version were. */
 export interface AccuracyRow {
+  readonly subsystem: string
   readonly scope: string
   readonly entity: string
   readonly metric: string
@@ -33,7 +35,7 @@ export interface AccuracyQuery {
  */
 const accuracySql = (by: AccuracyQuery['by']): string => `
 SELECT
-  scope, entity, metric,
+  subsystem, scope, entity, metric,
   ${by === 'version' ? 'o.model AS model, o.model_version AS model_version' : 'topK(1)(o.model)[1] AS model, argMax(o.model_version, o.issued_at_ms) AS model_version'},
   horizon_ms,
   count() AS forecasts,
@@ -46,8 +48,8 @@ SELECT
   avg(within_95) AS coverage_95
 FROM forecast_outcomes AS o
 WHERE issued_at_ms >= fromUnixTimestamp64Milli({since:Int64})
-GROUP BY scope, entity, metric, ${by === 'version' ? 'o.model, o.model_version, ' : ''}horizon_ms
-ORDER BY scope, entity, metric, horizon_ms, model_version`
+GROUP BY subsystem, scope, entity, metric, ${by === 'version' ? 'o.model, o.model_version, ' : ''}horizon_ms
+ORDER BY subsystem, scope, entity, metric, horizon_ms, model_version`
 
 /** Accuracy of what was issued, one row per series and horizon (and model version). */
 export async function readAccuracy(warehouse: Warehouse, query: AccuracyQuery): Promise<AccuracyRow[]> {
@@ -61,10 +63,14 @@ export async function readAccuracy(warehouse: Warehouse, query: AccuracyQuery): 
   }))
 }
 
+const NEWEST = TABLES.filter(({ record }) => record === 'Forecast')
+  .map(({ name }) => `SELECT max(issued_at_ms) AS at FROM ${name}`)
+  .join(' UNION ALL ')
+
 /** When the newest forecast was issued, ms; 0 if there is none: a replay's time is not the clock's. */
 export async function newestIssueMs(warehouse: Warehouse): Promise<number> {
   const [row] = await warehouse.query<{ at: number }>(
-    'SELECT toUnixTimestamp64Milli(max(issued_at_ms)) AS at FROM forecasts_traffic',
+    `SELECT toUnixTimestamp64Milli(max(at)) AS at FROM (${NEWEST})`,
   )
   return row?.at ?? 0
 }

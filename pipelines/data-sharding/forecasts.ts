@@ -9,6 +9,7 @@ import {
   type RoundProcessor,
   type Topology,
 } from '#core/runtime'
+import { Yardsticks, type Yardstick } from '#core/subsystem'
 import { announcedWork, eventNames, liftOf } from './calendar.ts'
 import { type DataConfig, type DataService, segmentId } from './config.ts'
 import { FEATURES } from './features.ts'
@@ -42,6 +43,8 @@ class ServiceForecasts {
   readonly service: DataService
   readonly segments: PooledForecaster
   readonly total: TotalForecaster
+  /** Of every segment, and last of the total. */
+  readonly yardsticks: Yardsticks
   /** End of the first window seen, ms since 1970: step 0. */
   readonly #windowMs: number
   #firstMs = Number.NaN
@@ -60,15 +63,19 @@ class ServiceForecasts {
     this.segments = new PooledForecaster({ segments, day, week: DAYS * day }, PLACEMENT_AHEAD, announced)
     const total = (step: number) => announced(step)?.reduce((a, b) => a + b, 0) ?? 0
     this.total = new TotalForecaster(day, DAYS * day, leadWindows + 1, total)
+    this.yardsticks = new Yardsticks(segments + 1, day)
   }
 
   /** Takes a window in. A gap of silence is filled with what came last, so that hours stay where they are. */
   observe(timeMs: number, work: Float64Array): void {
     if (Number.isNaN(this.#firstMs)) this.#firstMs = timeMs
     const missing = Math.round((timeMs - this.#firstMs) / this.#windowMs) - this.total.steps
-    for (let k = Math.min(missing, MOST_FILLED); k > 0; k--)
+    for (let k = Math.min(missing, MOST_FILLED); k > 0; k--) {
+      this.yardsticks.observe(null)
       this.#take(timeMs - k * this.#windowMs, this.segments.state.last.slice())
+    }
     if (missing > MOST_FILLED) this.#firstMs += (missing - MOST_FILLED) * this.#windowMs
+    this.yardsticks.observe([...work, work.reduce((a, b) => a + b, 0)])
     this.#take(timeMs, work)
   }
 
@@ -84,6 +91,7 @@ class ServiceForecasts {
     for (const x of [this.#firstMs, this.#level, this.#nowMs]) out.f64(x)
     this.segments.encode(out)
     this.total.encode(out)
+    this.yardsticks.encode(out)
   }
 
   decode(from: ByteReader): void {
@@ -92,6 +100,7 @@ class ServiceForecasts {
     this.#nowMs = from.f64()
     this.segments.decode(from)
     this.total.decode(from)
+    this.yardsticks.decode(from)
   }
 }
 
@@ -119,7 +128,8 @@ class ServiceProcessor implements RoundProcessor {
     }
   }
 
-  #publish({ service, segments, total }: ServiceForecasts, issuedMs: number, out: RoundOutput): void {
+  #publish(of: ServiceForecasts, issuedMs: number, out: RoundOutput): void {
+    const { service, segments, yardsticks } = of
     const { mean, deviation } = segments.forecast()
     for (let s = 0; s < mean.length; s++) {
       const m = mean[s]!
@@ -127,35 +137,32 @@ class ServiceProcessor implements RoundProcessor {
       const at = (z: number) => Math.max(0, m + z * d)
       const entity = segmentId(service.service, s)
       out.emit('forecasts', entity, {
-        ...this.#head(entity, issuedMs, PLACEMENT_AHEAD),
+        ...this.#head(entity, issuedMs, PLACEMENT_AHEAD, yardsticks.of(s, PLACEMENT_AHEAD)),
         q025: at(Z.q025),
         q10: at(Z.q10),
         q50: m,
         q90: m + Z.q90 * d,
         q975: at(Z.q975),
         q99: at(Z.q99),
-        seasonal_naive: segments.seasonalNaive(s),
       })
     }
-    this.#publishTotal(service, total, issuedMs, out)
+    this.#publishTotal(of, issuedMs, out)
   }
 
-  #publishTotal(service: DataService, total: TotalForecaster, issuedMs: number, out: RoundOutput): void {
-    const { leadWindows, windowMs, scope } = this.#config
+  #publishTotal({ service, total, yardsticks }: ServiceForecasts, issuedMs: number, out: RoundOutput): void {
+    const { leadWindows, windowMs, scope, segments } = this.#config
     const ahead = leadWindows + 1
     const forecast = total.forecast()
-    const { mean } = forecast
     const quantile = (p: number) => forecast.quantile(p)
     const [q10, q50, q90] = [quantile(0.1), quantile(0.5), quantile(0.9)]
     out.emit('forecasts', service.service, {
-      ...this.#head(service.service, issuedMs, ahead),
+      ...this.#head(service.service, issuedMs, ahead, yardsticks.of(segments, ahead)),
       q025: quantile(0.025),
       q10,
       q50,
       q90,
       q975: quantile(0.975),
       q99: quantile(0.99),
-      seasonal_naive: mean,
     })
     const limit = FULL * service.capacity * service.instances.length
     let above = 0
@@ -185,7 +192,7 @@ class ServiceProcessor implements RoundProcessor {
     out.emit('risks', service.service, risk)
   }
 
-  #head(entity: string, issuedMs: number, steps: number) {
+  #head(entity: string, issuedMs: number, steps: number, yardstick: Yardstick) {
     const { scope, windowMs } = this.#config
     return {
       scope,
@@ -196,7 +203,7 @@ class ServiceProcessor implements RoundProcessor {
       horizon_ms: steps * windowMs,
       model: MODEL,
       model_version: VERSION,
-      scale: 1,
+      ...yardstick,
     }
   }
 

@@ -23,6 +23,8 @@ const SCALE = 4
 const RECORDS: readonly (readonly [topic: string, record: RecordName])[] = [
   ['forecasts.traffic', 'Forecast'],
   ['features.streams', 'StreamFeature'],
+  ['forecasts.data', 'Forecast'],
+  ['features.services', 'ServiceFeature'],
   ['alerts.forecasts', 'ForecastAlert'],
   ['models', 'Model'],
   ['events.calendar', 'CalendarEvent'],
@@ -214,6 +216,76 @@ test('a model that is worse than the seasonal naive raises an alert, once; it is
   expect(later.stderr).toMatch('alerts: 0 raised, 1 withdrawn')
   expect(later.code).toBe(0)
   expect(later.stdout).toMatch('no model is worse than the seasonal naive')
+})
+
+test('forecasts of the work of services and their segments are scored in the same way', {
+  timeout: 240_000,
+}, async () => {
+  const windows = 40
+  const work = (segment: number, w: number): number => 10 * (segment + 1) + (w % 4)
+  const total = (w: number): number => work(0, w) + work(1, w)
+  const feature = (service: string, w: number): RecordByName['ServiceFeature'] => ({
+    service_id: service,
+    window_start_ms: START + w * 1000,
+    window_end_ms: START + (w + 1) * 1000,
+    queries: 2,
+    work: total(w),
+    duration_ms_mean: 1,
+    duration_ms_p95: 1,
+    failed: 0,
+    entities: 2,
+    segment_work: [work(0, w), work(1, w)],
+    incomplete: false,
+  })
+  const forecast = (entity: string, w: number, median: number): Forecast => ({
+    ...forecastOf('good', w, 0, 'pooled-1'),
+    entity,
+    metric: 'work',
+    q025: median - 6,
+    q10: median - 4,
+    q50: median,
+    q90: median + 4,
+    q975: median + 6,
+    q99: median + 7,
+    seasonal_naive: median + 2,
+  })
+  const each = Array.from({ length: windows }, (_, w) => w)
+  // In every other window, `rare` does nothing; beyond the last one, nothing has been seen of anybody.
+  const features = each.flatMap((w) => [
+    ['orders', feature('orders', w)] as [string, RecordByName['ServiceFeature']],
+    ...(w % 2 === 0 ? [['rare', feature('rare', w)] as [string, RecordByName['ServiceFeature']]] : []),
+  ])
+  const forecasts = [...each, windows + 3].flatMap((w): [string, Forecast][] => [
+    ['orders', forecast('orders', w, total(w) + 1)],
+    ['orders/000', forecast('orders/000', w, work(0, w) + 2)],
+    ['orders/001', forecast('orders/001', w, work(1, w) + 3)],
+    ['rare/001', forecast('rare/001', w, 0)],
+  ])
+  await write('features.services', 'ServiceFeature', features)
+  await write('forecasts.data', 'Forecast', forecasts)
+  await sink.drained()
+  const { rows, bySubsystem } = jsonOf(await cli('accuracy', '--json', '--worst', '100'))
+  const own = new Map(rows.map((row) => [String(row['entity']), row]))
+  for (const [entity, error] of [
+    ['orders', 1],
+    ['orders/000', 2],
+    ['orders/001', 3],
+  ] as const)
+    expect(own.get(entity)).toMatchObject({
+      subsystem: 'data-sharding',
+      horizon_ms: 1000,
+      model_version: 'pooled-1',
+      forecasts: windows,
+      mase: error / SCALE,
+      coverage_95: 1,
+      msis: 12 / SCALE,
+    })
+  const rare = each.reduce((sum, w) => sum + (w % 2 === 0 ? work(1, w) : 0), 0) / windows
+  expect(own.get('rare/001')).toMatchObject({ forecasts: windows, mase: rare / SCALE })
+  expect(bySubsystem).toMatchObject({
+    'data-sharding': { series: 4, forecasts: 4 * windows },
+    'traffic-routing': { series: 3, forecasts: 3 * WINDOWS },
+  })
 })
 
 test('each version of a model is scored by itself when asked', { timeout: 240_000 }, async () => {

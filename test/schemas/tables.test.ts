@@ -47,7 +47,7 @@ describe('tables', () => {
   it('has views that name only tables and earlier views', () => {
     const known = new Set(TABLES.map((t) => t.name))
     for (const view of VIEWS) {
-      const read = [...view.select.matchAll(/(?:FROM|JOIN) ([a-z_]+)/g)].map((m) => m[1] ?? '')
+      const read = [...view.select.matchAll(/(?:FROM|(?<!ARRAY )JOIN) ([a-z_]+)/g)].map((m) => m[1] ?? '')
       expect(read.length).toBeGreaterThan(0)
       expect([...known]).toEqual(expect.arrayContaining(read))
       known.add(view.name)
