@@ -76,9 +76,11 @@ export async function runInsert(
       repeatToken: http.search.get('insert_deduplication_token') ?? '',
       acknowledge: acknowledgeOf(http, deps.acknowledge),
     })
-    const read = await ask(upstream, { sql: readBack(plan, table), headers: deps.credentials }, (piece) =>
-      sink.push(piece),
-    )
+    let readBytes = 0
+    const read = await ask(upstream, { sql: readBack(plan, table), headers: deps.credentials }, (piece) => {
+      readBytes += piece.length
+      return sink.push(piece)
+    })
     if (read.status !== 200) {
       throw new RouterException(
         1002,
@@ -86,6 +88,9 @@ export async function runInsert(
         `The parsed rows cannot be read: ${read.body.toString().trim()}`,
       )
     }
+    // What is parsed in memory does not outlive the instance: it came back so soon that nobody noticed.
+    if (readBytes === 0 && writtenRows(answer) > 0)
+      throw new NotParsed(`${upstream.url} was restarted meanwhile`)
     isSettled = true
     return { answer, written: await sink.finish() }
   } finally {
@@ -161,6 +166,13 @@ async function parse(
     if (error instanceof RouterException) throw error
     throw new NotParsed((error as Error).message)
   }
+}
+
+/** Rows that an instance says it has written; 0 if it says nothing. */
+function writtenRows(answer: Answer): number {
+  const summary = headerOf(answer.headers, 'x-clickhouse-summary')
+  const found = /"written_rows":"(\d+)"/.exec(summary)
+  return found === null ? 0 : Number(found[1])
 }
 
 /** Pairs (key, row), each row as the bytes that the replicas will take. */
