@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util'
 import { Worker } from 'node:worker_threads'
 import { atMost, type Target } from '#core/evaluation'
-import { forecasterBank, globalNet } from '#core/forecasting'
+import { forecasterBank, globalNet, type KnownEvent, liveBank } from '#core/forecasting'
 import { mulberry32 } from '#core/ports'
 import { lastBlocks } from './forecast-data.ts'
 import { findPeerTools, type PeerRow, runPeers } from './forecast-peer.ts'
@@ -43,6 +43,8 @@ interface SpeedBench {
     readonly pointsPerSecond: number
     readonly runs: readonly number[]
     readonly bytesPerSeries: number
+    /** Points a second without scores, coverage and yardstick. */
+    readonly withoutScores: number
   }
   /** Forecasts of a global network a second on one core. */
   readonly netPerSecond: number
@@ -113,35 +115,46 @@ async function refitAll(series: number, workers: number): Promise<number> {
   return (performance.now() - started) / 1000
 }
 
-/** Points a second of processor time through a bank whose champions are panels, between fits. */
+/** What the online benches feed: values before the measured rounds, and in each round. */
+const BEFORE = 2100
+const ONLINE = { stepMs: 300_000, horizon: 12, seasons: [288], historyPoints: 2016, refitEvery: 1_000_000 }
+const NO_EVENTS: readonly KnownEvent[] = []
+
+/**
+ * Points a second of processor time, between fits, with panels as champions: through live forecasters as the pipelines have them (every forecast
+ * scored, intervals followed by their coverage, the seasonal naive beside them), and through forecasters without those.
+ */
 function online(isShort: boolean): SpeedBench['online'] {
-  const keys = Array.from({ length: isShort ? 200 : 1000 }, (_, i) => `series-${i}`)
-  const history = 1600
-  const steps = isShort ? 150 : 300
-  const bank = forecasterBank({
-    stepMs: 300_000,
-    horizon: 12,
-    seasons: [288],
-    historyPoints: 2016,
-    refitEvery: 1_000_000,
-    nonNegative: true,
-  })
-  const values = keys.map((_, i) => hourlySeries(i, history + 3 * steps))
-  keys.forEach((key, i) => {
-    bank.observe(key, 300_000, (values[i] as Float64Array)[0] as number)
-    bank.get(key)?.start((values[i] as Float64Array).subarray(0, history), history * 300_000)
-    if ((i + 1) % 200 === 0) progress(`online: ${i + 1} of ${keys.length} series started`)
-  })
-  const runs = [0, 1, 2].map((round) => {
-    const started = cpuSeconds()
-    for (let t = history + round * steps; t < history + (round + 1) * steps; t++) {
-      for (let i = 0; i < keys.length; i++) {
-        bank.observe(keys[i] as string, (t + 1) * 300_000, (values[i] as Float64Array)[t] as number)
+  const keys = Array.from({ length: isShort ? 60 : 300 }, (_, i) => `series-${i}`)
+  const steps = isShort ? 200 : 400
+  const values = keys.map((_, i) => hourlySeries(i, BEFORE + 3 * steps))
+  const live = liveBank({ ...ONLINE, nonNegative: true })
+  const bare = forecasterBank({ ...ONLINE, nonNegative: true })
+  const takers = {
+    live: (key: string, timeMs: number, value: number) => live.observe(key, key, timeMs, value, NO_EVENTS),
+    bare: (key: string, timeMs: number, value: number) => bare.observe(key, timeMs, value),
+  }
+  const rates = (take: (key: string, timeMs: number, value: number) => unknown): number[] => {
+    const feed = (from: number, to: number): number => {
+      const started = cpuSeconds()
+      for (let t = from; t < to; t++) {
+        for (let i = 0; i < keys.length; i++) {
+          take(keys[i] as string, (t + 1) * ONLINE.stepMs, (values[i] as Float64Array)[t] as number)
+        }
       }
+      return (keys.length * (to - from)) / (cpuSeconds() - started)
     }
-    return (keys.length * steps) / (cpuSeconds() - started)
-  })
-  return { pointsPerSecond: Math.max(...runs), runs, bytesPerSeries: bank.memoryBytes / keys.length }
+    feed(0, BEFORE)
+    return [0, 1, 2].map((round) => feed(BEFORE + round * steps, BEFORE + (round + 1) * steps))
+  }
+  const runs = rates(takers.live)
+  progress(`online: live ${runs.map((rate) => rate.toFixed(0)).join(', ')} points a second`)
+  return {
+    pointsPerSecond: Math.max(...runs),
+    runs,
+    withoutScores: Math.max(...rates(takers.bare)),
+    bytesPerSeries: live.memoryBytes / keys.length,
+  }
 }
 
 /** Forecasts a second of processor time of a global network: a window of 192 values, two hidden layers of 96, 48 steps ahead. */

@@ -86,13 +86,24 @@ export class Conformal {
 
   /** An error (actual - median forecast, warped) of a forecast made h steps before has come true. */
   observe(h: number, error: number): void {
-    if (!Number.isFinite(error)) return
-    const inside = error >= this.offset(h, LOW) && error <= this.offset(h, HIGH)
-    this.#coverage += ((inside ? 1 : 0) - this.#coverage) / Math.min(MEMORY, this.#observed + 20)
-    this.#observed++
-    this.#move(h, error, RATE)
-    if (h > 1) this.#move(h - 1, error, RATE / 4)
-    if (h < this.horizon) this.#move(h + 1, error, RATE / 4)
+    this.observeMany(1, Int32Array.of(h), Float64Array.of(error))
+  }
+
+  /** The first `n` of these errors have come true, in this order; those that are not finite teach nothing. */
+  observeMany(n: number, steps: Int32Array, errors: Float64Array): void {
+    const offsets = this.#offsets
+    for (let i = 0; i < n; i++) {
+      const h = steps[i] as number
+      const error = errors[i] as number
+      if (!Number.isFinite(error)) continue
+      const at = (h - 1) * LEVELS
+      const inside = error >= (offsets[at + LOW] as number) && error <= (offsets[at + HIGH] as number)
+      this.#coverage += ((inside ? 1 : 0) - this.#coverage) / Math.min(MEMORY, this.#observed + 20)
+      this.#observed++
+      move(offsets, this.#typical, h, error, RATE)
+      if (h > 1) move(offsets, this.#typical, h - 1, error, RATE / 4)
+      if (h < this.horizon) move(offsets, this.#typical, h + 1, error, RATE / 4)
+    }
   }
 
   /** Quantiles of step h around the median forecast `centre` (warped) to `out[at..at+6)`, ascending. */
@@ -159,22 +170,26 @@ export class Conformal {
       this.#offsets[(h - 1) * LEVELS + level] = width * (NORMAL[level] as number)
     }
   }
+}
 
-  #move(h: number, error: number, rate: number): void {
-    const typical = this.#typical[h - 1] as number
-    this.#typical[h - 1] = typical + (Math.abs(error) - typical) / MEMORY
-    const step = rate * (this.#typical[h - 1] as number)
-    for (let level = 0; level < LEVELS; level++) {
-      const at = (h - 1) * LEVELS + level
-      const p = QUANTILE_LEVELS[level] as number
-      const offset = this.#offsets[at] as number
-      this.#offsets[at] = offset + step * (error > offset ? p : p - 1)
-    }
+const PROBABILITIES = Float64Array.from(QUANTILE_LEVELS)
+
+/** One step of quantile tracking at step h. */
+function move(offsets: Float32Array, typicals: Float32Array, h: number, error: number, rate: number): void {
+  const typical = typicals[h - 1] as number
+  typicals[h - 1] = typical + (Math.abs(error) - typical) / MEMORY
+  const step = rate * (typicals[h - 1] as number)
+  const first = (h - 1) * LEVELS
+  for (let level = 0; level < LEVELS; level++) {
+    const p = PROBABILITIES[level] as number
+    const offset = offsets[first + level] as number
+    offsets[first + level] = offset + step * (error > offset ? p : p - 1)
   }
 }
 
 /** Adds an independent error of standard deviation `spread` (warped) to six quantiles around `centre`; the median stays. */
 export function widen(quantiles: Float64Array, at: number, centre: number, spread: number): void {
+  if (spread === 0) return
   for (let level = 0; level < LEVELS; level++) {
     const extra = spread * (NORMAL[level] as number)
     const own = (quantiles[at + level] as number) - centre

@@ -58,9 +58,8 @@ export function panel(
         rows = members.map(() => new Float64Array(horizon))
         ballots = voters.map((voter) => rows[voter] as Float64Array)
       }
-      members.forEach((member, i) => {
-        member.forecast(horizon, rows[i] as Float64Array)
-      })
+      for (let i = 0; i < members.length; i++)
+        (members[i] as ForecastModel).forecast(horizon, rows[i] as Float64Array)
       medianOfRows(ballots, horizon, out)
     },
     encode: (writer) => {

@@ -11,6 +11,9 @@ const MOST_PENDING = 12
 export class PendingForecasts {
   /** Distance of scored origins, steps. */
   readonly every: number
+  /** Filled by `due`. */
+  readonly dueSteps: Int32Array
+  readonly dueErrors: Float64Array
   readonly #horizon: number
   readonly #origins: Float64Array
   readonly #values: Float32Array
@@ -21,6 +24,8 @@ export class PendingForecasts {
     const rows = Math.ceil(horizon / this.every) + 1
     this.#origins = new Float64Array(rows).fill(NaN)
     this.#values = new Float32Array(rows * horizon)
+    this.dueSteps = new Int32Array(rows)
+    this.dueErrors = new Float64Array(rows)
   }
 
   /** Bytes of state. */
@@ -36,14 +41,20 @@ export class PendingForecasts {
     for (let h = 0; h < this.#horizon; h++) this.#values[row * this.#horizon + h] = warped[h] as number
   }
 
-  /** Calls `visit` with (origin, h, forecast) for every waiting forecast of step `index`. */
-  due(index: number, visit: (origin: number, h: number, warped: number) => void): void {
+  /**
+   * What came at step `index` (warped) against every forecast that waits for it: how many steps before each was made to `dueSteps`, the error
+   * to `dueErrors`. Returns how many. Columns, because this is asked for at every value.
+   */
+  due(index: number, warped: number): number {
+    const horizon = this.#horizon
+    let n = 0
     for (let row = 0; row < this.#origins.length; row++) {
       const h = index - (this.#origins[row] as number)
-      if (h >= 1 && h <= this.#horizon) {
-        visit(index - h, h, this.#values[row * this.#horizon + h - 1] as number)
-      }
+      if (!(h >= 1 && h <= horizon)) continue
+      this.dueSteps[n] = h
+      this.dueErrors[n++] = warped - (this.#values[row * horizon + h - 1] as number)
     }
+    return n
   }
 
   /** Forgets all. */

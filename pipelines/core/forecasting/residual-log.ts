@@ -61,6 +61,15 @@ export class ResidualLog {
     this.#errors[row * this.#horizon + h - 1] = error
   }
 
+  /** Keeps the first `n` of these errors, of forecasts made `steps[i]` steps of `stepMs` before step `index`; as `recordError`. */
+  recordMany(n: number, index: number, stepMs: number, steps: Int32Array, errors: Float64Array): void {
+    const { everyMs } = this.#grid
+    for (let i = 0; i < n; i++) {
+      const originMs = (index - (steps[i] as number)) * stepMs
+      if (originMs % everyMs === 0) this.recordError(originMs, steps[i] as number, errors[i] as number)
+    }
+  }
+
   /** Error of an origin at h steps ahead; NaN if it is not known. */
   errorOf(originMs: number, h: number): number {
     const row = this.#row(originMs)

@@ -3,7 +3,7 @@ import { LEVELS } from '#core/math'
 import { chooseChampion } from './champion.ts'
 import { Conformal, widen } from './conformal.ts'
 import { createModel } from './create-model.ts'
-import { dayTypeDoubt, MOST_LOG_SPREAD } from './day-types.ts'
+import { dayTypeDoubt, knowsWeek, MOST_LOG_SPREAD } from './day-types.ts'
 import { type ForecasterOptions, type ResolvedOptions, resolveOptions } from './forecaster-options.ts'
 import { History } from './history.ts'
 import type { ForecastModel } from './model.ts'
@@ -42,7 +42,8 @@ export class SeriesForecaster {
   readonly #pending: PendingForecasts
   readonly #log: ResidualLog
   readonly #medians: Float64Array
-  readonly #doubt: Float64Array
+  /** How many of the medians are those of the model as it stands. */
+  #told = 0
   #scale: SeriesScale = fitScale([], 'linear')
   #model: ForecastModel = createModel('naive')
   #index = NOTHING_SEEN
@@ -66,7 +67,6 @@ export class SeriesForecaster {
     this.#pending = new PendingForecasts(horizon)
     this.#log = new ResidualLog(originGrid, horizon)
     this.#medians = new Float64Array(horizon)
-    this.#doubt = new Float64Array(horizon)
   }
 
   /** Name of the champion. */
@@ -168,32 +168,24 @@ export class SeriesForecaster {
    * finite. Returns false, and fills NaN, if no value has been seen: there is nothing to say.
    */
   forecast(out: Float64Array): boolean {
-    const { horizon, nonNegative } = this.options
+    const { horizon } = this.options
     if (this.#finite === 0) {
       out.fill(NaN, 0, horizon * LEVELS)
       return false
     }
-    this.#writeMedians()
-    const isLog = this.#scale.kind === 'log'
-    const spread = isLog ? Math.min(MOST_LOG_SPREAD, this.#scale.spread) : this.#scale.spread
-    const isDoubtful = dayTypeDoubt(
-      this.lastMs,
-      this.options.stepMs,
-      this.#history.length,
-      horizon,
-      this.#doubt,
-    )
-    for (let h = 1; h <= horizon; h++) {
-      const at = (h - 1) * LEVELS
-      const centre = this.#medians[h - 1] as number
-      this.#conformal.quantiles(h, centre, out, at)
-      if (isDoubtful) widen(out, at, centre, spread * (this.#doubt[h - 1] as number))
-      const most = isLog ? Math.max(this.#reach, centre) + HEADROOM * (1 + 200 / this.#finite) : Infinity
-      for (let i = at; i < at + LEVELS; i++) {
-        const value = this.#scale.unwarp(Math.min(most, out[i] as number))
-        out[i] = nonNegative ? Math.max(0, value) : value
-      }
+    this.#writeMedians(horizon)
+    for (let h = 1; h <= horizon; h++) this.#quantiles(h, out, (h - 1) * LEVELS)
+    return true
+  }
+
+  /** The six quantiles of one step (1..horizon) to `out[0..6)`, as `forecast` has them; costs no more than that step needs. */
+  quantilesAt(h: number, out: Float64Array): boolean {
+    if (this.#finite === 0) {
+      out.fill(NaN, 0, LEVELS)
+      return false
     }
+    this.#writeMedians(h)
+    this.#quantiles(h, out, 0)
     return true
   }
 
@@ -206,7 +198,7 @@ export class SeriesForecaster {
       out.fill(NaN, 0, originsWanted.length)
       return -1
     }
-    this.#writeMedians()
+    this.#writeMedians(h)
     const centre = this.#medians[h - 1] as number
     const own = this.#log.draws(originsWanted, h, out, (k) =>
       this.#conformal.offset(h, SPREAD_OVER[k % 5] as number),
@@ -241,6 +233,7 @@ export class SeriesForecaster {
     this.#extremes = reader.varint()
     this.#fittedPoints = reader.varint()
     this.#model = createModel(reader.text(), this.#library)
+    this.#told = 0
     this.#adopted = reader.text()
     this.#scale = decodeScale(reader)
     for (const part of [this.#model, this.#history, this.#conformal, this.#pending, this.#log])
@@ -257,6 +250,7 @@ export class SeriesForecaster {
     this.#pending.clear()
     this.#log.clear()
     this.#model = createModel('naive')
+    this.#told = 0
     this.#finite = 0
     this.#fittedPoints = 0
     this.#nextEarlyFit = FIRST_FIT
@@ -277,7 +271,7 @@ export class SeriesForecaster {
 
   #keepForScoring(index: number): void {
     if (index % this.#pending.every !== 0) return
-    this.#writeMedians()
+    this.#writeMedians(this.options.horizon)
     this.#pending.add(index, this.#medians)
   }
 
@@ -291,17 +285,18 @@ export class SeriesForecaster {
         this.#extremes += EXTREMES_BEFORE_REFIT
     }
     this.#model.update(this.#scale.toModel(warped))
+    this.#told = 0
   }
 
   #score(index: number, warped: number): void {
-    this.#model.forecast(1, this.#medians)
-    const error = warped - this.#scale.fromModel(this.#medians[0] as number)
+    this.#writeMedians(1)
+    const error = warped - (this.#medians[0] as number)
     const edge = Math.abs(this.#conformal.offset(1, error < 0 ? 0 : Q975))
     this.#lastError = error === 0 ? 0 : error / Math.max(edge, 1e-9 * Math.abs(warped), Number.MIN_VALUE)
-    this.#pending.due(index, (origin, h, forecast) => {
-      this.#conformal.observe(h, warped - forecast)
-      this.#log.recordError(origin * this.options.stepMs, h, warped - forecast)
-    })
+    const n = this.#pending.due(index, warped)
+    const { dueSteps, dueErrors } = this.#pending
+    this.#conformal.observeMany(n, dueSteps, dueErrors)
+    this.#log.recordMany(n, index, this.options.stepMs, dueSteps, dueErrors)
   }
 
   #isFitDue(index: number): boolean {
@@ -342,15 +337,36 @@ export class SeriesForecaster {
       champion.stride,
     )
     this.#model = champion.model
+    this.#told = 0
     this.#extremes = 0
     this.#fittedPoints = this.#finite
     this.#fittedAtMs = this.lastMs
   }
 
-  #writeMedians(): void {
-    const { horizon } = this.options
-    this.#model.forecast(horizon, this.#medians)
-    for (let h = 0; h < horizon; h++) this.#medians[h] = this.#scale.fromModel(this.#medians[h] as number)
+  /** Quantiles of step h to `out[at..at + 6)`; its median must have been written. */
+  #quantiles(h: number, out: Float64Array, at: number): void {
+    const { nonNegative, stepMs } = this.options
+    const isLog = this.#scale.kind === 'log'
+    const centre = this.#medians[h - 1] as number
+    const held = this.#history.length
+    this.#conformal.quantiles(h, centre, out, at)
+    if (!knowsWeek(stepMs, held)) {
+      const spread = isLog ? Math.min(MOST_LOG_SPREAD, this.#scale.spread) : this.#scale.spread
+      widen(out, at, centre, spread * dayTypeDoubt(this.lastMs, stepMs, held, h))
+    }
+    const most = isLog ? Math.max(this.#reach, centre) + HEADROOM * (1 + 200 / this.#finite) : Infinity
+    for (let i = at; i < at + LEVELS; i++) {
+      const value = this.#scale.unwarp(Math.min(most, out[i] as number))
+      out[i] = nonNegative ? Math.max(0, value) : value
+    }
+  }
+
+  /** Medians (warped) of the next `steps` steps, unless they stand there already. */
+  #writeMedians(steps: number): void {
+    if (this.#told >= steps) return
+    this.#model.forecast(steps, this.#medians)
+    for (let h = 0; h < steps; h++) this.#medians[h] = this.#scale.fromModel(this.#medians[h] as number)
+    this.#told = steps
   }
 }
 

@@ -27,9 +27,10 @@ export class LiveForecaster {
   readonly #base: SeriesForecaster
   readonly #coverage: LiveCoverage
   readonly #naive: SeasonalNaive
-  /** The forecast made after the last value, with the events that were known: it is asked for again at once. */
+  /** The last forecast asked for, and the events it was made with: several ask for the same one. */
   readonly #quantiles: Float64Array
   #toldOf: readonly KnownEvent[] | undefined
+  #events: readonly KnownEvent[] = []
   #model: SeriesModel
   #index = NOTHING_SEEN
 
@@ -99,7 +100,9 @@ export class LiveForecaster {
   observe(timeMs: number, value: number, events: readonly KnownEvent[]): Observation {
     const index = Math.round(timeMs / this.#options.stepMs)
     const isNew = Number.isFinite(index) && index > this.#index
-    const cleaned = Number.isFinite(value) ? undo(this.#forceAt(timeMs, events), this.#scale, value) : value
+    const isCalm = events.length === 0 && this.#model.profile.length === 0
+    const cleaned =
+      isCalm || !Number.isFinite(value) ? value : undo(this.#forceAt(timeMs, events), this.#scale, value)
     const observation = this.#base.observe(timeMs, cleaned)
     if (!isNew || index < 0) return observation
     const taken = observation === 'accepted' || observation === 'restarted' ? value : Number.NaN
@@ -110,9 +113,9 @@ export class LiveForecaster {
     this.#index = index
     this.#outgrow(events)
     this.#toldOf = undefined
-    if (this.#forecastInto(this.#quantiles, events)) {
-      this.#coverage.issue(index, this.#quantiles, this.#options.horizon, this.#least)
-      this.#toldOf = events
+    if (this.#base.points > 0) {
+      this.#events = events
+      this.#coverage.issue(index, this.#least, this.#quantilesAt)
     }
     return observation
   }
@@ -125,6 +128,8 @@ export class LiveForecaster {
     }
     if (!this.#forecastInto(out, events)) return false
     this.#coverage.apply(out, this.#options.horizon, this.#least)
+    this.#quantiles.set(out.subarray(0, this.#quantiles.length))
+    this.#toldOf = events
     return true
   }
 
@@ -191,6 +196,14 @@ export class LiveForecaster {
       applyForce(this.#scale, force, out, (h - 1) * LEVELS, this.#least)
     }
     return true
+  }
+
+  /** Quantiles of one step, before their width is corrected, with the events of the last value: what coverage remembers. */
+  readonly #quantilesAt = (h: number, out: Float64Array): void => {
+    this.#base.quantilesAt(h, out)
+    if (this.#events.length === 0 && this.#model.profile.length === 0) return
+    const force = this.#forceAt(this.lastMs + h * this.#options.stepMs, this.#events)
+    applyForce(this.#scale, force, out, 0, this.#least)
   }
 
   #forceAt(endMs: number, events: readonly KnownEvent[]): EventForce {

@@ -24,6 +24,7 @@ interface Watch {
  */
 export class LiveCoverage {
   readonly #watches: readonly Watch[]
+  readonly #step = new Float64Array(LEVELS)
 
   constructor(horizon: number) {
     const steps = [...new Set([1, Math.max(1, Math.ceil(horizon / 3)), horizon])]
@@ -57,37 +58,42 @@ export class LiveCoverage {
   /** The value of step `index` (steps since the epoch) has come. */
   observe(index: number, value: number): void {
     if (!Number.isFinite(value)) return
-    for (const { targets, bounds, tracker } of this.#watches) {
-      const slot = targets.indexOf(index)
-      if (slot < 0) continue
+    for (const { h, every, targets, bounds, tracker } of this.#watches) {
+      const origin = index - h
+      const slot = origin % every === 0 ? (origin / every) % targets.length : -1
+      if (slot < 0 || targets[slot] !== index) continue
       targets[slot] = NOTHING
       tracker.observe(value >= (bounds[2 * slot] as number) && value <= (bounds[2 * slot + 1] as number))
     }
   }
 
-  /** Corrects quantiles (six per step) in place and remembers the intervals of a forecast made after step `index`. */
-  issue(index: number, quantiles: Float64Array, horizon: number, least: number): void {
-    this.apply(quantiles, horizon, least)
-    for (const { h, every, targets, bounds } of this.#watches) {
-      if (index % every !== 0 || h > horizon) continue
+  /**
+   * Remembers the corrected intervals of the forecast made after step `index`, of the watched steps whose turn it is, the furthest first.
+   * `quantilesAt` writes the six quantiles of h steps ahead; it is asked for nothing else.
+   */
+  issue(index: number, least: number, quantilesAt: (h: number, out: Float64Array) => void): void {
+    const isCorrecting = this.#isCorrecting
+    for (let i = this.#watches.length - 1; i >= 0; i--) {
+      const { h, every, targets, bounds, tracker } = this.#watches[i] as Watch
+      if (index % every !== 0) continue
+      quantilesAt(h, this.#step)
+      if (isCorrecting) correct(this.#step, 0, tracker.factor, least)
       const slot = (index / every) % targets.length
       targets[slot] = index + h
-      bounds[2 * slot] = quantiles[(h - 1) * LEVELS + LOW] as number
-      bounds[2 * slot + 1] = quantiles[(h - 1) * LEVELS + HIGH] as number
+      bounds[2 * slot] = this.#step[LOW] as number
+      bounds[2 * slot + 1] = this.#step[HIGH] as number
     }
   }
 
   /** Corrects quantiles in place: every step by the factors of the watched ones around it. */
   apply(quantiles: Float64Array, horizon: number, least: number): void {
-    if (this.#watches.every(({ tracker }) => tracker.factor === 1)) return
-    for (let h = 1; h <= horizon; h++) {
-      const factor = this.#factorAt(h)
-      const at = (h - 1) * LEVELS
-      const middle = quantiles[at + 2] as number
-      for (let i = at; i < at + LEVELS; i++) {
-        quantiles[i] = Math.max(least, middle + factor * ((quantiles[i] as number) - middle))
-      }
-    }
+    if (!this.#isCorrecting) return
+    for (let h = 1; h <= horizon; h++) correct(quantiles, (h - 1) * LEVELS, this.#factorAt(h), least)
+  }
+
+  get #isCorrecting(): boolean {
+    for (const { tracker } of this.#watches) if (tracker.factor !== 1) return true
+    return false
   }
 
   #factorAt(h: number): number {
@@ -113,5 +119,12 @@ export class LiveCoverage {
       for (let i = 0; i < bounds.length; i++) bounds[i] = reader.f64()
       tracker.decode(reader)
     }
+  }
+}
+
+function correct(quantiles: Float64Array, at: number, factor: number, least: number): void {
+  const middle = quantiles[at + 2] as number
+  for (let i = at; i < at + LEVELS; i++) {
+    quantiles[i] = Math.max(least, middle + factor * ((quantiles[i] as number) - middle))
   }
 }

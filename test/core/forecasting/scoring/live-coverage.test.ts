@@ -83,12 +83,12 @@ describe('live coverage', () => {
   test('goes on from a snapshot as if nothing had happened', () => {
     const quantiles = () => Float64Array.from({ length: 12 * LEVELS }, (_, i) => 100 + 5 * ((i % LEVELS) - 2))
     const run = (coverage: LiveCoverage, from: number, to: number): Float64Array => {
-      let last = quantiles()
+      const last = quantiles()
       for (let t = from; t < to; t++) {
         coverage.observe(t, t % 3 === 0 ? 200 : 100)
-        last = quantiles()
-        coverage.issue(t, last, 12, 0)
+        coverage.issue(t, 0, (h, out) => out.set(quantiles().subarray((h - 1) * LEVELS, h * LEVELS)))
       }
+      coverage.apply(last, 12, 0)
       return last
     }
     const straight = new LiveCoverage(12)
