@@ -251,8 +251,6 @@ export function decisionsTopology(
   const writers = { services: 'features.services' }
   return defineTopology({
     name: DECISIONS,
-    sources: {},
-    windows: {},
     rounds: {
       decide: {
         scope: 'all',

@@ -193,6 +193,5 @@ export function featuresTopology(config: DataConfig): Topology {
       }),
     },
     windows: { services, patterns, pipelines },
-    rounds: {},
   })
 }

@@ -298,8 +298,6 @@ class PatternProcessor implements RoundProcessor {
 export function forecastsTopology(config: DataConfig, tables: ForecastTables = NO_TABLES): Topology {
   return defineTopology({
     name: FORECASTS,
-    sources: {},
-    windows: {},
     rounds: {
       services: {
         scope: 'all',

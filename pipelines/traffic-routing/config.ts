@@ -1,6 +1,6 @@
 import { DEFAULT_DECISION_SETTINGS, type DecisionSettings } from '#core/decisions'
-import { checkSettings, DEFAULT_WINDOW_SETTINGS, type Refuse, refusing } from '#core/features'
-import type { SeriesSettings } from '#core/subsystem'
+import { type Refuse, refusing } from '#core/features'
+import { checkSeriesSettings, DEFAULT_SERIES_SETTINGS, type SeriesSettings } from '#core/subsystem'
 import type { Network } from './network.ts'
 import { checkShardPolicies, DEFAULT_SHARD_POLICIES, type ShardPolicies } from './shards/index.ts'
 
@@ -35,12 +35,9 @@ export interface TrafficConfig extends SeriesSettings, DecisionSettings {
 
 /** Defaults for live traffic in windows of 10 s. */
 export const DEFAULT_TRAFFIC_CONFIG: Omit<TrafficConfig, 'network'> = {
-  ...DEFAULT_WINDOW_SETTINGS,
+  ...DEFAULT_SERIES_SETTINGS,
   ...DEFAULT_DECISION_SETTINGS,
   seasons: [8640],
-  horizon: 12,
-  publishSteps: [1, 6, 12],
-  draws: 24,
   streamLimits: {},
   regionRttLimitMs: 250,
   shards: {},
@@ -70,24 +67,19 @@ export function policiesOf(config: TrafficConfig, pair: number): ShardPolicies {
   return { ...DEFAULT_SHARD_POLICIES, ...config.shards, critical, regions: regionsOf(config.network, pair) }
 }
 
-const POSITIVE = ['horizon', 'draws', 'maxShards', 'routeLifeMs', 'learnEvery', 'solverDeadlineMs'] as const
+const POSITIVE = ['maxShards', 'routeLifeMs', 'learnEvery', 'solverDeadlineMs'] as const
 
 /** Fills in the defaults and checks. Throws CONFIG_INVALID or POLICY_CONTRADICTS naming field, value and cure. */
 export function trafficConfig(given: Partial<TrafficConfig> & { readonly network: Network }): TrafficConfig {
   const config = { ...DEFAULT_TRAFFIC_CONFIG, ...given }
   const wrong: Refuse = refusing('traffic-routing')
-  checkSettings(config, POSITIVE, wrong)
+  checkSeriesSettings(config, POSITIVE, wrong)
   if (config.routeLifeMs < 2 * config.windowMs) {
     wrong(
       'routeLifeMs',
       config.routeLifeMs,
       `Set at least two windows (${2 * config.windowMs} ms): routes are renewed once a window.`,
     )
-  }
-  for (const step of config.publishSteps) {
-    if (!(Number.isInteger(step) && step >= 1 && step <= config.horizon)) {
-      wrong('publishSteps', config.publishSteps, `Name steps from 1 to horizon (${config.horizon}).`)
-    }
   }
   const known = new Set(config.network.pairNames)
   for (const stream of [...config.criticalStreams, ...Object.keys(config.streamLimits)]) {

@@ -232,8 +232,6 @@ export function decisionsTopology(config: TrafficConfig, deps: DecisionDeps): To
   const writers = { streams: 'features.streams', regions: 'features.regions' }
   return defineTopology({
     name: DECISIONS,
-    sources: {},
-    windows: {},
     rounds: {
       decide: {
         scope: 'all',

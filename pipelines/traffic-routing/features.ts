@@ -203,6 +203,5 @@ export function featuresTopology(config: TrafficConfig): Topology {
       }),
     },
     windows: { streams, regions },
-    rounds: {},
   })
 }

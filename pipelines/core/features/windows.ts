@@ -1,4 +1,4 @@
-import type { ClosedWindow, SourceSpec } from '#core/runtime'
+import type { AggregateSpec, ClosedWindow, SourceSpec } from '#core/runtime'
 import type { WindowSettings } from './settings.ts'
 
 /** A source of records that say when they happened in `event_time_ms`. */
@@ -27,6 +27,15 @@ export const windowFields = (w: ClosedWindow) => ({
   window_end_ms: w.endMs,
   incomplete: w.incomplete,
 })
+
+/** A feature record whose fields are named as the aggregates, and the key; what has no value is 0. */
+export const plainRow =
+  (key: string, aggregates: Readonly<Record<string, AggregateSpec>>) =>
+  (w: ClosedWindow): object => ({
+    ...windowFields(w),
+    [key]: w.key,
+    ...Object.fromEntries(Object.keys(aggregates).map((name) => [name, valueOf(w, name)])),
+  })
 
 /** A quantile of a window; 0 where it has no values. */
 export function quantileOf(w: ClosedWindow, aggregate: string, level: number): number {

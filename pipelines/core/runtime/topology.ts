@@ -104,8 +104,9 @@ export interface InternalTopic {
   readonly compacted: boolean
 }
 
-/** Checks a topology as a value. Throws TOPOLOGY_INVALID naming the node and the field. */
-export function defineTopology(topology: Topology): Topology {
+/** Checks a topology as a value; what it has none of may be left out. Throws TOPOLOGY_INVALID naming the node and the field. */
+export function defineTopology(given: Pick<Topology, 'name'> & Partial<Topology>): Topology {
+  const topology: Topology = { sources: {}, windows: {}, rounds: {}, ...given }
   const wrong = (node: string, what: string): never => {
     throw new ForestallError('TOPOLOGY_INVALID', `${topology.name}/${node}: ${what}`)
   }

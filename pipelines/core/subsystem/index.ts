@@ -1,4 +1,5 @@
+export * from './decision-rounds.ts'
 export * from './series.ts'
-export { seriesProcessor } from './series-forecasts.ts'
+export { seriesRound } from './series-forecasts.ts'
 export * from './subsystem.ts'
 export * from './yardsticks.ts'

@@ -6,15 +6,17 @@ import {
   type LiveBank,
   liveBank,
   modelKey,
+  NO_TABLES,
   originsAt,
   startFrom,
 } from '#core/forecasting'
 import { ByteReader, ByteWriter, LEVELS } from '#core/math'
 import { TrackedRisks } from '#core/risk'
-import type { Round, RoundOutput, RoundProcessor } from '#core/runtime'
+import type { Round, RoundInput, RoundOutput, RoundProcessor, RoundSpec } from '#core/runtime'
 import type { Series, SeriesSettings, SeriesSource } from './series.ts'
 import { forecastRecords, riskRecord, scenarioRecord, type SeriesIssue } from './series-records.ts'
 
+const SNAPSHOT_EVERY = 60
 /** An effect is felt at most this many durations before and after its event. */
 const FELT_FOR = 3
 /** Share of the series present that may take a new champion in one round, and how many at least. */
@@ -214,8 +216,34 @@ class SeriesProcessor implements RoundProcessor {
   }
 }
 
-/** What makes the processor of a round node that forecasts series; `tables`: calendar and champions. */
-export const seriesProcessor =
-  (settings: SeriesSettings, tables: ForecastTables, source: SeriesSource): (() => RoundProcessor) =>
-  () =>
-    new SeriesProcessor(settings, tables, source)
+/** Where the records of a node that forecasts series go. */
+export interface SeriesTopics {
+  readonly forecasts: string
+  readonly risks: string
+  /** Absent: no joint scenarios. */
+  readonly scenarios?: string
+}
+
+/** A round node that forecasts the series of one kind of feature records, per partition; `tables`: calendar and champions. */
+export function seriesRound(
+  features: RoundInput,
+  topics: SeriesTopics,
+  settings: SeriesSettings,
+  source: SeriesSource,
+  tables: ForecastTables = NO_TABLES,
+): RoundSpec {
+  const { forecasts, scenarios, risks } = topics
+  return {
+    scope: 'partition',
+    inputs: { features },
+    outputs: {
+      forecasts: { topic: forecasts, record: 'Forecast', marked: true },
+      ...(scenarios === undefined
+        ? {}
+        : { scenarios: { topic: scenarios, record: 'Scenario', marked: true } as const }),
+      risks: { topic: risks, record: 'Risk', marked: true },
+    },
+    snapshotEvery: SNAPSHOT_EVERY,
+    create: () => new SeriesProcessor(settings, tables, source),
+  }
+}

@@ -1,4 +1,4 @@
-import type { WindowSettings } from '#core/features'
+import { checkSettings, DEFAULT_WINDOW_SETTINGS, type Refuse, type WindowSettings } from '#core/features'
 
 /** What one series is and what is asked of it. */
 export interface Series {
@@ -22,6 +22,27 @@ export interface SeriesSettings extends WindowSettings {
   readonly publishSteps: readonly number[]
   /** Joint scenarios per issue. */
   readonly draws: number
+}
+
+/** Defaults: two minutes ahead, in windows of 10 s, without a season. */
+export const DEFAULT_SERIES_SETTINGS: SeriesSettings = {
+  ...DEFAULT_WINDOW_SETTINGS,
+  seasons: [],
+  horizon: 12,
+  publishSteps: [1, 6, 12],
+  draws: 24,
+}
+
+/** Checks the settings of windows and series, and that the further numbers named are above 0. Throws CONFIG_INVALID. */
+export function checkSeriesSettings<Config extends SeriesSettings>(
+  config: Config,
+  positive: readonly (keyof Config & string)[],
+  refuse: Refuse,
+): void {
+  checkSettings(config, ['horizon', 'draws', ...positive], refuse)
+  for (const step of config.publishSteps)
+    if (!(Number.isInteger(step) && step >= 1 && step <= config.horizon))
+      refuse('publishSteps', config.publishSteps, `Name steps from 1 to horizon (${config.horizon}).`)
 }
 
 /** The series of a feature record, and what a window without one means. */
