@@ -1,19 +1,21 @@
 import { type DataMoveState, type DataShardBody, topicSpec } from '#schemas'
 import type { RecordCodec } from '#core/codec'
 import { createAckSender, createBrokerSource, createFollower, type Follower } from '#core/dataplane'
-import { type Broker, type Clock, systemTimers } from '#core/ports'
+import { type Broker, type Clock, type DecisionSource, systemTimers } from '#core/ports'
 import { createSegmentStore } from '#infra/query-router'
 import {
   createMoveLog,
   createMover,
   createShardApplier,
   type Mover,
+  type MovePeer,
   type SegmentWeights,
   segmentSql,
 } from '../pipelines/data-sharding/dataplane.ts'
 import type { QueryRouterConfig } from './query-router-config.ts'
+import { unstarted } from './query-router-fence.ts'
+import type { RouterInstance } from './query-router-instances.ts'
 import type { OpenRouter } from './query-router-open.ts'
-import { ofService } from './query-router-placement.ts'
 
 /** Moves between the instances of an open router, and the decisions that ask for them. */
 export interface OpenMover {
@@ -52,7 +54,7 @@ const MOVES = 'state.data.moves'
 /** Opens the mover of a router: from then on it says who answers reads. Its topics are created if they are missing. */
 export async function openMover(options: OpenMoverOptions): Promise<OpenMover> {
   const { config, opened, broker, codec, clock, topicPrefix = '', onWarning } = options
-  const { service, segments, partitions, instances } = config
+  const { service, segments, partitions } = config
   const names = replayTopics(topicPrefix)
   await ensureTopics(broker, topicPrefix)
   await codec.prepare([
@@ -61,7 +63,7 @@ export async function openMover(options: OpenMoverOptions): Promise<OpenMover> {
   ])
   const user = config.user === undefined ? [] : ['X-ClickHouse-User', config.user]
   const credentials = user.length === 0 ? [] : [...user, 'X-ClickHouse-Key', options.password ?? '']
-  const stores = instances.map(({ url }) => createSegmentStore(url, credentials))
+  const peers = createPeers(opened, credentials)
   const weights = new Map<number, SegmentWeights>()
   const place = (segment: number, readers: readonly string[]): void =>
     opened.placement.set(segment, weighted(readers, weights.get(segment)))
@@ -69,11 +71,7 @@ export async function openMover(options: OpenMoverOptions): Promise<OpenMover> {
     service,
     segments,
     partitions,
-    peers: instances.map(({ name }, i) => ({
-      name,
-      applier: opened.appliers[i] as OpenRouter['appliers'][number],
-      store: stores[i] as (typeof stores)[number],
-    })),
+    peers: peers.list,
     tablesOf: (segment) =>
       config.tables.map(({ database, table, keyColumn }) => ({
         database,
@@ -90,6 +88,10 @@ export async function openMover(options: OpenMoverOptions): Promise<OpenMover> {
     ...(options.onPause === undefined ? {} : { onPause: options.onPause }),
   })
   await mover.start()
+  opened.placeBy(() => {
+    peers.follow()
+    for (let segment = 0; segment < segments; segment++) place(segment, mover.readers(segment))
+  })
 
   const acks = createAckSender({
     broker,
@@ -133,9 +135,58 @@ export async function openMover(options: OpenMoverOptions): Promise<OpenMover> {
     async stop() {
       // The follower waits for moves under way, which only end with the mover.
       await Promise.all([follower?.stop(), mover.stop()])
+      opened.placeBy(null)
       await acks.close()
-      for (const store of stores) store.close()
+      peers.close()
     },
+  }
+}
+
+/** The instances of a router as moves see them; the list is kept, and changes with `follow`. */
+function createPeers(opened: OpenRouter, credentials: readonly string[]) {
+  const list: MovePeer[] = []
+  const stores = new Map<RouterInstance, ReturnType<typeof createSegmentStore>>()
+  function follow(): void {
+    const present = opened.instances()
+    for (const [instance, store] of stores) {
+      if (present.includes(instance)) continue
+      stores.delete(instance)
+      store.close()
+    }
+    for (const it of present) if (!stores.has(it)) stores.set(it, createSegmentStore(it.url, credentials))
+    const peers = [...stores].map(([instance, store]): MovePeer => {
+      const { name } = instance
+      return {
+        name,
+        // Another one once it has started.
+        get applier() {
+          return instance.applier ?? unstarted(name)
+        },
+        store,
+      }
+    })
+    list.splice(0, Infinity, ...peers)
+  }
+  follow()
+  return {
+    list,
+    follow,
+    close(): void {
+      for (const store of stores.values()) store.close()
+    },
+  }
+}
+
+/** The decisions about one service: others on the topic are another router's. */
+export function ofService<Body>(source: DecisionSource<Body>, service: string): DecisionSource<Body> {
+  return {
+    ...source,
+    start: (handler) =>
+      source.start({
+        ...handler,
+        onDecision: (event) =>
+          event.entity.startsWith(`${service}/`) ? handler.onDecision(event) : undefined,
+      }),
   }
 }
 

@@ -1,16 +1,15 @@
 import { hostname } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
 import { topicName } from '#schemas'
-import type { RecordCodec } from '#core/codec'
-import { createAckSender, createBrokerSource, createFollower } from '#core/dataplane'
-import { type Broker, systemClock } from '#core/ports'
+import { systemClock } from '#core/ports'
 import { type CommonArgs, replayPrefix } from './args.ts'
 import { findConnections, findReplay, openBroker, openCodec } from './connect.ts'
 import { errorLines, type ExitCode } from './errors-exit.ts'
 import { readQueryRouterConfig } from './query-router-config.ts'
-import { openMover } from './query-router-moves.ts'
+import { createLease, type Lease } from './query-router-lease.ts'
+import { type OpenMover, openMover } from './query-router-moves.ts'
 import { type OpenRouter, openQueryRouter } from './query-router-open.ts'
-import { ofService, placementApplier } from './query-router-placement.ts'
+import { reloadOnHangUp } from './query-router-reload.ts'
 import { openRouterReports, type RouterReports } from './router-reports.ts'
 import { signalled } from './signals.ts'
 
@@ -26,125 +25,81 @@ export interface QueryRouterArgs extends CommonArgs {
   readonly dataDir: string
 }
 
-const DECISIONS = 'decisions.data.shards'
-const ACKS = 'acks.decisions'
-
 const warn = (error: Error): void => {
   process.stderr.write(`warning: ${errorLines(error)[0]}\n`)
 }
-
-/** Follows the placement of the router's service. */
-async function followPlacement(
-  args: QueryRouterArgs,
-  opened: OpenRouter,
-  config: ReturnType<typeof readQueryRouterConfig>,
-  broker: Broker,
-  codec: RecordCodec,
-): Promise<() => Promise<void>> {
-  await codec.prepare([{ topic: ACKS, record: 'Ack' }])
-  const sender = createAckSender({
-    broker,
-    topic: topicName(ACKS, replayPrefix(args.replayId)),
-    encode: (ack) => codec.encode(ACKS, 'Ack', ack),
-    clock: systemClock,
-  })
-  const source = createBrokerSource(broker, topicName(DECISIONS, replayPrefix(args.replayId)), (value) =>
-    codec.decodeAsync(value, 0, value.length, 'DataShardDecision'),
-  )
-  const follower = createFollower({
-    ...placementApplier(
-      opened.placement,
-      config.instances.map(({ name }) => name),
-      opened.applied,
-      config.replicas,
-    ),
-    id: `${hostname()}:query-router:${config.service}`,
-    source: ofService(source, config.service),
-    sendAck: (ack) => sender.send(ack),
-    clock: systemClock,
-    kind: 'placement',
-    replayId: args.replayId,
-    ...(args.snapshotFile === undefined ? {} : { snapshotFile: args.snapshotFile }),
-    onWarning: warn,
-  })
-  await follower.start()
-  return async () => {
-    await follower.stop()
-    await sender.close()
-  }
-}
-
-/** Follows the placement of the router's service, and moves what it asks for. */
-async function followMoves(
-  args: QueryRouterArgs,
-  opened: OpenRouter,
-  config: ReturnType<typeof readQueryRouterConfig>,
-  broker: Broker,
-  codec: RecordCodec,
-): Promise<() => Promise<void>> {
-  const password = process.env['FORESTALL_ROUTER_PASSWORD']
-  const moves = await openMover({
-    config,
-    opened,
-    broker,
-    codec,
-    clock: systemClock,
-    topicPrefix: replayPrefix(args.replayId),
-    replayId: args.replayId,
-    id: `${hostname()}:query-router:${config.service}`,
-    onPhase: ({ segment, from, to, phase }) =>
-      process.stderr.write(`segment ${segment} ${from} -> ${to || 'none'}: ${phase}\n`),
-    onWarning: warn,
-    ...(password === undefined ? {} : { password }),
-    ...(args.snapshotFile === undefined ? {} : { snapshotFile: args.snapshotFile }),
-  })
-  return () => moves.stop()
-}
+const say = (line: string): void => void process.stderr.write(`${line}\n`)
 
 /** Runs a query router until it is told to stop. */
 export async function runQueryRouter(asked: QueryRouterArgs): Promise<ExitCode> {
   const config = readQueryRouterConfig(asked.file)
   const found = findConnections(asked.dataDir)
   const args = { ...asked, replayId: await findReplay(found, asked.replayId) }
+  const topicPrefix = replayPrefix(args.replayId)
   const codec = await openCodec(found)
   const broker = await openBroker(found, `forestall-query-router-${config.service}`)
+  const secret = process.env['FORESTALL_ROUTER_PASSWORD']
+  const password = secret === undefined ? {} : { password: secret }
+  const shared = { broker, codec, clock: systemClock, topicPrefix, onWarning: warn }
   const signals = signalled()
   let opened: OpenRouter | null = null
   let reports: RouterReports | null = null
-  let stopFollowing: (() => Promise<void>) | null = null
-  try {
-    reports = await openRouterReports({
-      broker,
-      codec,
-      topicPrefix: replayPrefix(args.replayId),
-      service: config.service,
-      capacity: 0,
-      clock: systemClock,
-      onWarning: warn,
-    })
-    const { onQuery } = reports
-    const password = process.env['FORESTALL_ROUTER_PASSWORD']
-    opened = await openQueryRouter({
+  let moves: OpenMover | null = null
+  let lease: Lease | null = null
+  let reload: ReturnType<typeof reloadOnHangUp> | null = null
+
+  /** One router of a service applies its log, moves its segments, and speaks for the instances. */
+  async function lead(router: OpenRouter): Promise<void> {
+    await router.lead()
+    moves = await openMover({
+      ...shared,
+      ...password,
       config,
-      broker,
-      codec,
-      clock: systemClock,
-      topicPrefix: replayPrefix(args.replayId),
-      onWarning: warn,
-      onQuery,
-      ...(password === undefined ? {} : { password }),
+      opened: router,
+      replayId: args.replayId,
+      id: `${hostname()}:query-router:${config.service}`,
+      onPhase: ({ segment, from, to, phase }) =>
+        say(`segment ${segment} ${from} -> ${to || 'none'}: ${phase}`),
+      ...(args.snapshotFile === undefined ? {} : { snapshotFile: args.snapshotFile }),
     })
-    // One router of a service applies its log, moves its segments, and speaks for the instances.
-    stopFollowing = config.apply
-      ? await followMoves(args, opened, config, broker, codec)
-      : await followPlacement(args, opened, config, broker, codec)
-    if (config.apply)
-      reports.begin(
-        opened,
-        config.instances.map(({ name }) => name),
-      )
-    const { url } = opened.router
-    const line = { url, service: config.service, instances: config.instances.length, log: opened.topic }
+    reports?.begin(router)
+    say(`${config.service}: this router applies the log`)
+  }
+
+  async function standBy(router: OpenRouter): Promise<void> {
+    await reports?.end()
+    await moves?.stop()
+    moves = null
+    await router.standBy()
+    say(`${config.service}: this router stands by`)
+  }
+
+  try {
+    reports = await openRouterReports({ ...shared, service: config.service, capacity: 0 })
+    const { onQuery } = reports
+    const router = await openQueryRouter({
+      ...shared,
+      ...password,
+      config,
+      standsBy: true,
+      mayApply: () => lease?.isHeld() === true,
+      onQuery,
+    })
+    opened = router
+    if (config.apply) {
+      lease = createLease({
+        broker,
+        groupId: `${router.topic}.router`,
+        topic: topicName('state.data.moves', topicPrefix),
+        onTaken: () => lead(router),
+        onLost: () => standBy(router),
+        onWarning: warn,
+      })
+      lease.start()
+    }
+    reload = reloadOnHangUp(args.file, config, router, say)
+    const { url } = router.router
+    const line = { url, service: config.service, instances: config.instances.length, log: router.topic }
     process.stdout.write(
       args.json
         ? `${JSON.stringify(line)}\n`
@@ -154,7 +109,10 @@ export async function runQueryRouter(asked: QueryRouterArgs): Promise<ExitCode> 
     await Promise.race([signals.stopped, ...over])
   } finally {
     signals.release()
-    await stopFollowing?.()
+    await reload?.stop()
+    // Inserts under way are acknowledged by what the log is applied with.
+    await opened?.drain()
+    await lease?.close()
     await opened?.stop()
     await reports?.close()
     await broker.close()

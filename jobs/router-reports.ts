@@ -14,8 +14,10 @@ import type { OpenRouter } from './query-router-open.ts'
 export interface RouterReports {
   /** Takes a query; a router is opened with it. */
   readonly onQuery: (query: LoggedQuery) => void
-  /** Begins to report the instances of a router. */
-  begin(opened: OpenRouter, names: readonly string[]): void
+  /** Begins to report the instances of a router, as one of the routers of a service does. */
+  begin(opened: OpenRouter): void
+  /** Another router reports them from now on. */
+  end(): Promise<void>
   counts(): QueryLogCounts
   /** Work per second of each instance in the last second, by name. */
   loads(): Readonly<Record<string, number>>
@@ -59,16 +61,21 @@ export async function openRouterReports(options: RouterReportsOptions): Promise<
       // Work is counted in queries, as in the log.
       if (query.keys.length > 0) reporter?.note(query.instance, 1)
     },
-    begin(opened, names) {
-      reporter = createPipelineReporter({
+    begin(opened) {
+      reporter ??= createPipelineReporter({
         ...shared,
         topic: topicName(STATES, topicPrefix),
         partitions: states,
         capacity,
         segmentId: (segment) => `${service}/${String(segment).padStart(DIGITS, '0')}`,
         ...(everyMs === undefined ? {} : { everyMs }),
-        read: () => reportsOf(opened, names),
+        read: () => reportsOf(opened),
       })
+    },
+    async end() {
+      const ended = reporter
+      reporter = null
+      await ended?.close()
     },
     counts: () => log.counts(),
     loads: () => reporter?.loads() ?? {},
@@ -80,12 +87,12 @@ export async function openRouterReports(options: RouterReportsOptions): Promise<
   }
 }
 
-function reportsOf({ picker, applied }: OpenRouter, names: readonly string[]): PipelineReport[] {
-  const views = picker.view(performance.now())
-  return names.map((name, i) => ({
+function reportsOf(opened: OpenRouter): PipelineReport[] {
+  const views = opened.picker.view(performance.now())
+  return opened.instances().map(({ name, number, applied }) => ({
     name,
-    up: views[i]?.isDown === false,
-    segments: applied[i]?.segments() ?? [],
+    up: views[number]?.isDown === false,
+    segments: applied.segments(),
   }))
 }
 

@@ -8,6 +8,8 @@ import type { Staging } from './staging.ts'
 /** What answering requests needs. */
 export interface HandlerDeps extends Omit<DispatchDeps, 'counters'> {
   readonly plan: (request: PlannedRequest) => Plan
+  /** Numbers of the instances that there are now. */
+  readonly members: () => readonly number[]
   /** Whether the text begins with the whole head of an INSERT. */
   readonly isInsertHead: (sql: string) => boolean
   readonly isRowFormat: (format: string) => boolean

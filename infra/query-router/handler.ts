@@ -26,7 +26,6 @@ export function createQueryHandler(deps: HandlerDeps): QueryHandler {
   }
   const reads = createReads(context)
   const writes = createWrites(context)
-  const everyone = deps.upstreams.map((_, i) => i)
 
   async function answerPlan(plan: Plan, asked: Asked): Promise<void> {
     switch (plan.kind) {
@@ -84,7 +83,7 @@ export function createQueryHandler(deps: HandlerDeps): QueryHandler {
         const http = readHttp(request)
         queryId = http.queryId
         if (http.path === '/ping' || (http.method === 'GET' && http.path === '/' && http.query === '')) {
-          const isUp = everyone.some((i) => !deps.picker.isOut(i))
+          const isUp = deps.members().some((i) => !deps.picker.isOut(i))
           return isUp
             ? answerText(response, 200, 'Ok.\n')
             : answerText(response, 503, 'No instance answers\n')
@@ -95,7 +94,7 @@ export function createQueryHandler(deps: HandlerDeps): QueryHandler {
         if (http.path !== '/') {
           const plan: OnePlan = {
             kind: 'one',
-            candidates: everyone,
+            candidates: deps.members(),
             weights: [],
             segments: [],
             isRead: true,

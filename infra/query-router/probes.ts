@@ -16,6 +16,7 @@ const PATIENCE_MS = 2000
 /** Probes run `SELECT 1` with the credentials of the router, or the health check if that is refused. */
 export function createProbes(
   upstreams: readonly Upstream[],
+  members: () => readonly number[],
   picker: Picker,
   credentials: readonly string[],
   nowMs: () => number,
@@ -53,7 +54,7 @@ export function createProbes(
     for (const i of picker.probesDue(now)) void probe(i)
     if (now < roundAtMs) return
     roundAtMs = now + ROUND_MS
-    for (let i = 0; i < upstreams.length; i++) if (!picker.isOut(i)) void probe(i)
+    for (const i of members()) if (!picker.isOut(i)) void probe(i)
   }
 
   return {

@@ -26,6 +26,10 @@ export interface QueryRouter {
   /** Base URL, for clients. */
   readonly url: string
   readonly counters: DispatchCounters
+  /** Makes another instance known; returns its number. It gets nothing before it is one of the `members`. */
+  add(instance: { readonly name: string; readonly url: string }): number
+  /** Closes the connections of an instance that is no member any more, once what is under way has had time to end. */
+  remove(instance: number): void
   /** Ends when the requests under way are answered; drops its staging tables. */
   stop(): Promise<void>
 }
@@ -44,17 +48,18 @@ const STOP_MS = 10_000
 /** Starts a router: a proxy that speaks ClickHouse's HTTP protocol in front of several instances. */
 export async function startQueryRouter(options: QueryRouterOptions): Promise<QueryRouter> {
   const upstreams = options.instances.map(({ url }) => createUpstream(url))
+  const names = options.instances.map(({ name }) => name)
   const nowMs = (): number => performance.now()
   const staging = createStaging(upstreams, options.credentials, options.fitsKey)
   const handler = createQueryHandler({
     ...options,
     upstreams,
-    names: options.instances.map(({ name }) => name),
+    names,
     staging,
     nowMs,
     options: { ...DEFAULTS, ...options.options },
   })
-  const probes = createProbes(upstreams, options.picker, options.credentials, nowMs)
+  const probes = createProbes(upstreams, options.members, options.picker, options.credentials, nowMs)
   const underWay = new Set<ServerResponse>()
   const server = createServer(
     { maxHeaderSize: 1 << 20, keepAliveTimeout: 30_000, requestTimeout: 0, noDelay: true },
@@ -72,6 +77,13 @@ export async function startQueryRouter(options: QueryRouterOptions): Promise<Que
   return {
     url: `http://${address.includes(':') ? `[${address}]` : address}:${port}`,
     counters: handler.counters,
+    add({ name, url }) {
+      names.push(name)
+      return upstreams.push(createUpstream(url)) - 1
+    },
+    remove(instance) {
+      setTimeout(() => upstreams[instance]?.close(), STOP_MS).unref()
+    },
     async stop() {
       probes.stop()
       const closed = new Promise<void>((done) => server.close(() => done()))

@@ -67,7 +67,8 @@ export function createWrites(context: HandlerContext): Writes {
   async function answerBroadcast({ http, response, sql }: Asked): Promise<void> {
     const headers = withoutHeader(withoutHeader(http.headers, 'accept-encoding'), 'content-encoding')
     const search = Object.fromEntries([...http.search].filter(([name]) => name !== 'query'))
-    const answers = await Promise.all(upstreams.map((u) => ask(u, { sql, search, headers })))
+    const present = context.members().flatMap((i) => upstreams[i] ?? [])
+    const answers = await Promise.all(present.map((u) => ask(u, { sql, search, headers })))
     const chosen =
       answers.find((a) => a.status !== 200) ?? answers.find((a) => a.body.length > 0) ?? answers[0]
     if (chosen !== undefined) answerInsert(response, chosen, '')

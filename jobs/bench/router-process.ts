@@ -45,7 +45,8 @@ if (process.send !== undefined) {
     changes: 'refuse' as const,
     expressions: 'refuse' as const,
   }
-  const planner = createQueryPlanner(createStatementRouter(rules), placement, instances.length, 0)
+  const everyone = instances.map((_, i) => i)
+  const planner = createQueryPlanner(createStatementRouter(rules), placement, () => everyone, 0)
   const picker: Picker =
     settings.picker === 'adaptive'
       ? createInstancePicker(
@@ -58,6 +59,7 @@ if (process.send !== undefined) {
   }
   const router = await startQueryRouter({
     instances,
+    members: () => everyone,
     credentials: [],
     plan: (request) => planner.plan(request),
     isInsertHead: () => false,

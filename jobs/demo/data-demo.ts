@@ -199,10 +199,7 @@ function demo(
     url: opened.router.url,
     workers: pipelines.workers,
     begin() {
-      reports.begin(
-        opened,
-        instances.list.map(({ name }) => name),
-      )
+      reports.begin(opened)
       now.beganMs = clock.nowMs()
       now.load = startDataLoad(
         {

@@ -163,7 +163,7 @@ test('an insert that is sent again with its token adds nothing', async () => {
 })
 
 test('a read with the token of a write sees it, waits for it, or says that it could not', async () => {
-  const impatient = await openRouter(instances.list, { replicas: 2, tables: rules, freshWithinMs: 300 })
+  const impatient = await openRouter(instances.list, { replicas: 2, tables: rules, freshWithinMs: 1500 })
   onTestFinished(() => impatient.close())
   const { url } = impatient.router
   const partition = segmentOf('a', 256) % 4

@@ -2,68 +2,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
-import type { DataShardBody } from '#schemas'
-import type { Decision } from '#core/ports'
 import { queryRouterConfig, readQueryRouterConfig } from '../../jobs/query-router-config.ts'
-import { ofService, placementApplier } from '../../jobs/query-router-placement.ts'
-import { type Applier, createPlacementTable, replicaOrder } from '../../pipelines/data-sharding/dataplane.ts'
-
-const NAMES = ['a', 'b', 'c']
-const holding = (...segments: number[]) => ({ segments: () => segments }) as unknown as Applier
-
-function decision(
-  segment: number,
-  replicas: [instance: string, state: 'serving' | 'warming' | 'draining', weight: number][],
-): Decision<DataShardBody> {
-  const body = {
-    service: 's',
-    segment,
-    segments: 8,
-    replicas: replicas.map(([instance, state, weight]) => ({ instance, state, weight })),
-    moves: [],
-    load_q50: 1,
-    load_q90: 2,
-  }
-  return { entity: `s/00${segment}`, body } as unknown as Decision<DataShardBody>
-}
-const context = { previous: null, restoring: false }
-
-test('reads go to the replicas that serve and hold a segment', async () => {
-  const placement = createPlacementTable(8, NAMES)
-  const applier = placementApplier(placement, NAMES, [holding(1, 2), holding(2), holding()], 1)
-  const serving = decision(2, [
-    ['a', 'serving', 0.7],
-    ['b', 'draining', 0.3],
-    ['c', 'serving', 0],
-  ])
-  expect(await applier.apply(serving, context)).toEqual({ readable: 'a,b' })
-  expect(placement.readable(2)).toEqual([0, 1])
-  expect(placement.weights(2)).toEqual([0.7, 0.3])
-  await applier.apply(
-    decision(2, [
-      ['a', 'warming', 0],
-      ['b', 'serving', 1],
-    ]),
-    context,
-  )
-  expect(placement.readable(2)).toEqual([1])
-  // Nobody may be sent where the rows are not.
-  await expect(applier.apply(decision(1, [['c', 'serving', 1]]), context)).rejects.toMatchObject({
-    code: 'DATA_PLANE_REFUSED',
-  })
-})
-
-test('a decision that is withdrawn goes back to the static placement, as far as the rows still lie there', async () => {
-  const [usual = 0] = replicaOrder(8, 3, 1)[2] ?? []
-  const placement = createPlacementTable(8, NAMES)
-  const other = (usual + 1) % 3
-  const all = NAMES.map((_, i) => (i === usual || i === other ? holding(2) : holding()))
-  const applier = placementApplier(placement, NAMES, all, 1)
-  await applier.apply(decision(2, [[NAMES[other] ?? '', 'serving', 1]]), context)
-  expect(placement.readable(2)).toEqual([other])
-  await applier.revert('s/002')
-  expect(placement.readable(2)).toEqual([usual])
-})
+import { ofService } from '../../jobs/query-router-moves.ts'
 
 test('decisions about other services are another router’s', () => {
   const seen: string[] = []

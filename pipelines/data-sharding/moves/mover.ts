@@ -12,6 +12,7 @@ import {
   type StepResult,
   verifyStep,
 } from './phases.ts'
+import { OVER, readersOf } from './readers.ts'
 import type { SegmentTable } from './segment-store.ts'
 
 /** Carries out moves of segments, each through its phases, across crashes of anything. */
@@ -43,6 +44,7 @@ export interface MoverOptions {
   /** Segments of the service, and partitions of its write log. */
   readonly segments: number
   readonly partitions: number
+  /** May change while it runs: an instance that is added or taken out. */
   readonly peers: readonly MovePeer[]
   /** The sharded tables, with the condition for the rows of a segment. */
   readonly tablesOf: (segment: number) => readonly SegmentTable[]
@@ -68,10 +70,6 @@ const RETRY_MS = 200
 const LONGEST_RETRY_MS = 5000
 /** Moves that are over are remembered this long, so that a decision that comes again finds them done. */
 const REMEMBERED_MS = 86_400_000
-
-const OVER: ReadonlySet<string> = new Set(['done', 'reversed', 'failed'])
-/** Phases in which `to` does not answer reads; in the others `from` of a move or drop does not. */
-const BEFORE_SWITCH: ReadonlySet<string> = new Set(['copying', 'joining', 'verifying', 'reversing'])
 
 interface Running {
   state: DataMoveState
@@ -104,15 +102,9 @@ export function createMover(options: MoverOptions): Mover {
   }
 
   function readers(segment: number): string[] {
-    const silent = new Set<string>()
-    for (const { state } of moves.values()) {
-      if (state.segment !== segment || OVER.has(state.phase)) continue
-      if (BEFORE_SWITCH.has(state.phase)) silent.add(state.to)
-      else if (state.kind !== 'copy') silent.add(state.from)
-    }
-    return peers
-      .filter(({ name, applier }) => applier.nextOf(segment) >= 0 && !silent.has(name))
-      .map(({ name }) => name)
+    const holders = peers.flatMap(({ name, applier }) => (applier.nextOf(segment) >= 0 ? [name] : []))
+    const states = [...moves.values()].map(({ state }) => state)
+    return readersOf(segment, states, holders)
   }
 
   /** Writes a phase, then lets it count: after a crash the log says at least as much as has been done. */

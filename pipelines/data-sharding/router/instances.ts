@@ -53,6 +53,10 @@ export interface InstancePicker {
   /** How a probe ended, ms; null: no answer. */
   probed(instance: number, elapsedMs: number | null, nowMs: number): void
   view(nowMs: number): InstanceView[]
+  /** Takes in another instance, of which nothing is known; returns its number. */
+  add(name: string): number
+  /** Leaves an instance alone for good; its number is not given again. */
+  remove(instance: number): void
 }
 
 const MAX_BACKOFF = 16
@@ -66,24 +70,37 @@ export function createInstancePicker(
   options: PickOptions = {},
 ): InstancePicker {
   const { halfLifeAnswers = 24, ejectAbove = 3, maxEjected = 0.5, probeAfterMs = 250 } = options
-  const n = names.length
   const keep = 0.5 ** (1 / halfLifeAnswers)
-  const work = new Float64Array(n)
-  const inFlight = new Int32Array(n)
+  const all: string[] = []
+  // Plain arrays, as they grow: by the number of the instance.
+  const work: number[] = []
+  const inFlight: number[] = []
   /** Of those whose answer has not begun: how many, their work, and the sum of their start times, for the mean age. */
-  const waiting = new Int32Array(n)
-  const waitingWork = new Float64Array(n)
-  const startSum = new Float64Array(n)
-  const slowness = new Float64Array(n).fill(1)
-  const answers = new Int32Array(n)
-  const ejected = new Uint8Array(n)
-  const isDown = new Uint8Array(n)
-  const probeAtMs = new Float64Array(n).fill(Infinity)
-  const backoff = new Float64Array(n).fill(1)
+  const waiting: number[] = []
+  const waitingWork: number[] = []
+  const startSum: number[] = []
+  const slowness: number[] = []
+  const answers: number[] = []
+  const ejected: (0 | 1)[] = []
+  const isDown: (0 | 1)[] = []
+  const isGone: (0 | 1)[] = []
+  const probeAtMs: number[] = []
+  const backoff: number[] = []
   /** Fastest probes of each instance: what a probe is compared with. */
-  const probeBaseMs = new Float64Array(n).fill(NaN)
+  const probeBaseMs: number[] = []
   /** Answers since an ejected instance came back: few of them are enough to eject it again. */
-  const trial = new Uint8Array(n)
+  const trial: (0 | 1)[] = []
+
+  function add(name: string): number {
+    for (const zeros of [work, inFlight, waiting, waitingWork, startSum, answers]) zeros.push(0)
+    for (const flags of [ejected, isDown, isGone, trial]) flags.push(0)
+    slowness.push(1)
+    backoff.push(1)
+    probeAtMs.push(Infinity)
+    probeBaseMs.push(NaN)
+    return all.push(name) - 1
+  }
+  for (const name of names) add(name)
 
   /** Slowness now: an answer that has been waited for for long says as much as one that came late. */
   function slownessNow(i: number, nowMs: number): number {
@@ -102,15 +119,16 @@ export function createInstancePicker(
   const usable = (i: number): boolean => ejected[i] === 0 && isDown[i] === 0 && !isBusyTrial(i)
 
   function median(): number {
-    const all = [...slowness].filter((_, i) => ejected[i] === 0 && isDown[i] === 0).sort((a, b) => a - b)
-    return all[Math.floor((all.length - 1) / 2)] ?? 1
+    const sound = slowness.filter((_, i) => ejected[i] === 0 && isDown[i] === 0).sort((a, b) => a - b)
+    return sound[Math.floor((sound.length - 1) / 2)] ?? 1
   }
 
   function ejectIfSlow(i: number, nowMs: number): void {
     const needed = trial[i] === 1 ? 1 : 4
     if ((answers[i] as number) < needed || ejected[i] === 1 || isDown[i] === 1) return
-    const out = ejected.reduce((sum, e) => sum + e, 0)
-    if ((out + 1) / n > maxEjected) return
+    const out = ejected.reduce<number>((sum, e) => sum + e, 0)
+    const present = isGone.reduce<number>((sum, gone) => sum + 1 - gone, 0)
+    if ((out + 1) / present > maxEjected) return
     if (slownessNow(i, nowMs) < ejectAbove * median()) return
     ejected[i] = 1
     backoff[i] = trial[i] === 1 ? Math.min((backoff[i] as number) * 2, MAX_BACKOFF) : 1
@@ -183,13 +201,13 @@ export function createInstancePicker(
       work[i] = left === 0 ? 0 : Math.max(0, (work[i] as number) - own)
     },
     down(i, nowMs) {
-      if (isDown[i] === 1) return
+      if (isDown[i] === 1) return // those that are gone, too
       isDown[i] = 1
       probeAtMs[i] = nowMs + probeAfterMs
     },
     probesDue(nowMs) {
       const due: number[] = []
-      for (let i = 0; i < n; i++) {
+      for (let i = 0; i < all.length; i++) {
         if (nowMs < (probeAtMs[i] as number)) continue
         probeAtMs[i] = Infinity
         due.push(i)
@@ -198,7 +216,8 @@ export function createInstancePicker(
     },
     isOut: (i) => ejected[i] === 1 || isDown[i] === 1,
     probed(i, elapsedMs, nowMs) {
-      const others = [...probeBaseMs].filter((ms, j) => j !== i && !Number.isNaN(ms)).sort((a, b) => a - b)
+      if (isGone[i] === 1) return
+      const others = probeBaseMs.filter((ms, j) => j !== i && !Number.isNaN(ms)).sort((a, b) => a - b)
       const base = others[Math.floor(others.length / 2)] ?? elapsedMs ?? 0
       const isSound = elapsedMs !== null && elapsedMs <= Math.max(ejectAbove * base, base + 2)
       if (isSound) {
@@ -221,12 +240,20 @@ export function createInstancePicker(
       }
     },
     view: (nowMs) =>
-      names.map((name, i) => ({
+      all.map((name, i) => ({
         name,
         inFlight: inFlight[i] as number,
         slowness: slownessNow(i, nowMs),
         isEjected: ejected[i] === 1,
         isDown: isDown[i] === 1,
       })),
+    add,
+    remove(i) {
+      isDown[i] = 1
+      isGone[i] = 1
+      ejected[i] = 0
+      probeAtMs[i] = Infinity
+      probeBaseMs[i] = NaN
+    },
   }
 }

@@ -9,6 +9,10 @@ export interface PlacementTable {
   readableForAll(segments: readonly number[]): readonly number[]
   /** Sets who answers reads of a segment. Throws RangeError for an instance or segment that is not known. */
   set(segment: number, replicas: readonly { readonly instance: string; readonly weight: number }[]): void
+  /** Makes an instance known by its number. */
+  add(name: string, number: number): void
+  /** Forgets the name of an instance that answers no reads. */
+  remove(name: string): void
 }
 
 /** A table over named instances in which every segment lies nowhere yet. */
@@ -34,5 +38,7 @@ export function createPlacementTable(segments: number, instances: readonly strin
       readable[segment] = found
       weights[segment] = replicas.map((r) => r.weight)
     },
+    add: (name, number) => void numbers.set(name, number),
+    remove: (name) => void numbers.delete(name),
   }
 }

@@ -51,17 +51,15 @@ export interface QueryPlanner {
   plan(request: RoutedRequest): QueryPlan
 }
 
-/** A planner; `home` is the instance of the tables that are not sharded. */
+/** A planner; `everyone` gives the instances that there are now, `home` is that of the tables that are not sharded. */
 export function createQueryPlanner(
   router: StatementRouter,
   placement: PlacementTable,
-  instances: number,
+  everyone: () => readonly number[],
   home: number,
 ): QueryPlanner {
-  const all = Array.from({ length: instances }, (_, i) => i)
-
   function bySegments(segments: readonly number[], keys: readonly string[], operation: string): QueryPlan {
-    const candidates = segments.length === 0 ? all : placement.readableForAll(segments)
+    const candidates = segments.length === 0 ? everyone() : placement.readableForAll(segments)
     if (candidates.length === 0) {
       const missing = segments.find((s) => placement.readable(s).length === 0)
       return missing === undefined
@@ -115,7 +113,7 @@ export function createQueryPlanner(
         case 'any':
         case 'home': {
           const { isRead, operation } = route
-          const candidates = route.kind === 'any' ? all : [home]
+          const candidates = route.kind === 'any' ? everyone() : [home]
           const isGuarded = route.kind === 'any' && !isRead && !route.mayChange
           return {
             kind: 'one',
@@ -133,7 +131,7 @@ export function createQueryPlanner(
         case 'fan-out':
           return byParts(route.tables)
         case 'insert':
-          return { kind: 'insert', rule: route.rule, statement: route.statement, candidates: all }
+          return { kind: 'insert', rule: route.rule, statement: route.statement, candidates: everyone() }
         default:
           return route
       }
