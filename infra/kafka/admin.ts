@@ -11,7 +11,7 @@ const UNKNOWN_TOPIC = 3
 
 /** Topics, offsets and groups of a cluster. Every operation may be repeated. */
 export function createAdmin(cluster: Cluster): BrokerAdmin {
-  const lane = cluster.openLane('admin')
+  const lane = cluster.openLane('admin', REQUEST_TIMEOUT_MS)
   const forMs = cluster.options.retryForMs
 
   async function create(topics: readonly TopicSpec[]): Promise<void> {

@@ -52,7 +52,8 @@ export function createBatchSender(
     onAcknowledged: (batch: EncodedBatch) => void,
   ): Promise<void> {
     request ??= createProduceApi(await cluster.version(0, 9, 11))
-    const timeoutMs = cluster.options.socket.requestTimeout ?? 30_000
+    // The broker gives up before we do: its answer says what was missing.
+    const timeoutMs = Math.floor(cluster.options.socket.requestTimeout * 0.8)
     const results = await request.async(await lane.node(node), transactionalId, timeoutMs, batches)
     const failed: ProduceResult[] = []
     for (const result of results) {
@@ -90,7 +91,7 @@ export function createBatchSender(
       await retry(() => attempt(unsent, onAcknowledged), {
         forMs,
         stop,
-        onRetry: () => cluster.forgetLeaders(),
+        onRetry: (error) => cluster.failed(error),
       })
     },
   }

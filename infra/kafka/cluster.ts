@@ -1,10 +1,10 @@
-import { ConnectionPool } from '@platformatic/kafka'
-import type { Broker as BrokerAddress, Connection } from '@platformatic/kafka'
+import type { Broker as BrokerAddress, Connection, ConnectionPool } from '@platformatic/kafka'
 import { ForestallError } from '#core/ports'
 import { APIS, apiVersions } from './apis.ts'
 import type { Api, MetadataResponse } from './apis.ts'
 import type { ResolvedOptions } from './options.ts'
-import { protocolError } from './retry.ts'
+import { isUnanswered, protocolError } from './retry.ts'
+import { createSockets } from './sockets.ts'
 
 /** What the cluster says of a topic. `error` is a Kafka error code, 0 if none; `leaders[p]` is -1 if partition p has none. */
 interface TopicInfo {
@@ -24,6 +24,8 @@ export interface Lane {
   any(): Promise<Connection>
   /** The coordinator of a group (type 0) or of a transactional id (type 1). */
   coordinator(type: 0 | 1, key: string): Promise<Connection>
+  /** Drops all connections: what waits on them fails. */
+  drop(): void
   close(): Promise<void>
 }
 
@@ -44,11 +46,17 @@ export interface Cluster {
   leader(topic: string, partition: number): Promise<number>
   /** Forgets leaders and brokers: the next call asks again. */
   forgetLeaders(): void
+  /** As `forgetLeaders`, after a failure. If a request was not answered, other silent connections are dropped, too. */
+  failed(error: unknown): void
   forgetCoordinator(type: 0 | 1, key: string): void
   close(): Promise<void>
 }
 
 const METADATA_MAX_AGE_MS = 60_000
+/** Who leads and who coordinates is answered from memory: a broker that takes longer hangs, and another one is asked. */
+const LOOKUP_MS = 5000
+/** Once a request was not answered: connections that have been silent for so long are taken for dead. */
+const SILENT_MS = 2500
 
 function parseAddress(text: string): BrokerAddress {
   const colon = text.lastIndexOf(':')
@@ -86,7 +94,12 @@ function toTopicInfo(topic: MetadataResponse['topics'][number], fetchedAtMs: num
 /** Connects lazily to the brokers of `options`; nothing happens before the first call. */
 export function createCluster(options: ResolvedOptions): Cluster {
   const bootstrap = options.bootstrapBrokers.map(parseAddress)
-  const pool = new ConnectionPool(options.clientId, { ...options.socket })
+  const requestMs = options.socket.requestTimeout
+  const everyone = createSockets()
+  const pool = everyone.pool(options.clientId, {
+    ...options.socket,
+    requestTimeout: Math.min(requestMs, LOOKUP_MS),
+  })
   const topicCache = new Map<string, TopicInfo>()
   const coordinators = new Map<string, number>()
   const inFlight = new Map<string, Promise<MetadataResponse>>()
@@ -201,10 +214,15 @@ export function createCluster(options: ResolvedOptions): Cluster {
     return answer.nodeId
   }
 
+  function forgetLeaders(): void {
+    topicCache.clear()
+    first++
+  }
+
   function openLane(name: string, requestTimeoutMs?: number): Lane {
-    const sockets = new ConnectionPool(`${options.clientId}-${name}`, {
+    const sockets = everyone.pool(`${options.clientId}-${name}`, {
       ...options.socket,
-      ...(requestTimeoutMs === undefined ? {} : { requestTimeout: requestTimeoutMs }),
+      requestTimeout: requestTimeoutMs ?? requestMs,
     })
     const node = async (nodeId: number): Promise<Connection> => {
       if (!brokers.has(nodeId)) await metadata([])
@@ -216,6 +234,9 @@ export function createCluster(options: ResolvedOptions): Cluster {
       node,
       any: () => anyOf(sockets),
       coordinator: async (type, key) => node(await findCoordinator(type, key)),
+      drop() {
+        for (const [, connection] of sockets) connection.socket.destroy()
+      },
       close: () => sockets.close(),
     }
   }
@@ -228,9 +249,10 @@ export function createCluster(options: ResolvedOptions): Cluster {
     topics,
     listTopics,
     leader,
-    forgetLeaders: () => {
-      topicCache.clear()
-      first++
+    forgetLeaders,
+    failed(error) {
+      forgetLeaders()
+      if (isUnanswered(error)) everyone.dropSilent(Math.min(SILENT_MS, requestMs * 0.9))
     },
     forgetCoordinator: (type, key) => void coordinators.delete(`${type}${key}`),
     close: () => pool.close(),

@@ -102,7 +102,7 @@ export function createFetcher(options: FetcherOptions): Fetcher {
       for (const p of partitions.values()) stop(p)
       return report(error)
     }
-    cluster.forgetLeaders()
+    cluster.failed(error)
     for (const p of list) {
       p.leader = -1
       p.failures++
@@ -170,11 +170,12 @@ export function createFetcher(options: FetcherOptions): Fetcher {
   }
 
   async function fetchNode(node: number, list: FetchPartition[]): Promise<void> {
+    // Before anything is awaited: a partition that is paused meanwhile hands out nothing of this answer.
+    const rounds = new Map(list.map((p) => [p, p.round]))
     request ??= createFetchApi(await cluster.version(1, 12, 17))
     const byName = request.version < 13
     const connection = await lane.node(node)
     const ordered = rotate(list, turn++)
-    const rounds = new Map(ordered.map((p) => [p, p.round]))
     const topics = toFetchTopics(ordered, byName, maxBytesPerPartition)
     const isolation = readCommitted ? 1 : 0
     const response = await request.async(connection, maxWaitMs, 1, maxBytes, isolation, 0, -1, topics, [], '')

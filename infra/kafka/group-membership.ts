@@ -10,6 +10,7 @@ import {
   encodeSubscription,
 } from './group-protocol.ts'
 import { createGroupRequests, type Joined } from './group-requests.ts'
+import { watchJoin } from './join-watch.ts'
 import { hasApiError, isTransient, memberIdOf, protocolError } from './retry.ts'
 
 /** What a member has been given. */
@@ -56,6 +57,7 @@ const LAST_DELAY_MS = 2000
 /** A rebalance is noticed by a heartbeat: until the slowest has, nobody commits. */
 const HEARTBEAT_MS = 200
 const REBALANCE_MS = 60_000
+const SYNC_SLACK_MS = 2000
 const UNKNOWN_TOPIC = 3
 
 /** The member id counts no more. */
@@ -67,7 +69,9 @@ export function createMembership(cluster: Cluster, lane: Lane, options: Membersh
   const { groupId, topics, groupInstanceId, sessionTimeoutMs } = options
   const rebalanceTimeoutMs = Math.max(REBALANCE_MS, sessionTimeoutMs)
   const waiting = cluster.openLane('join', rebalanceTimeoutMs + 10_000)
-  const requests = createGroupRequests(cluster, lane, waiting, {
+  // A leader that does not deal loses its session; then the others are told to join again.
+  const dealing = cluster.openLane('sync', sessionTimeoutMs + SYNC_SLACK_MS)
+  const requests = createGroupRequests(cluster, lane, waiting, dealing, {
     groupId,
     protocol: `forestall-${options.assignment}`,
     sessionTimeoutMs,
@@ -116,6 +120,7 @@ export function createMembership(cluster: Cluster, lane: Lane, options: Membersh
   async function evicted(why: unknown): Promise<void> {
     if (hasApiError(why, 'UNKNOWN_MEMBER_ID')) memberId = ''
     held = []
+    joinedId = -1
     await options.onEvicted()
   }
 
@@ -169,7 +174,7 @@ export function createMembership(cluster: Cluster, lane: Lane, options: Membersh
     beating = false
     try {
       const subscription = { topics, owned: held, generationId: held.length > 0 ? generationId : -1 }
-      const joined = await requests.join(self(), encodeSubscription(subscription))
+      const joined = await join(encodeSubscription(subscription))
       await adopt(joined)
       const dealt = joined.isLeader ? await deal(joined) : new Map<string, Buffer>()
       const assignment = decodeAssignment(await requests.sync(self(), joined, dealt))
@@ -186,6 +191,22 @@ export function createMembership(cluster: Cluster, lane: Lane, options: Membersh
       await evicted(error)
       return false
     }
+  }
+
+  /** As `requests.join`; fails as soon as its answer must be lost. */
+  async function join(subscription: Buffer): Promise<Joined> {
+    const answer = requests.join(self(), subscription)
+    if (joinedId < 0) return answer
+    const generation = joinedId
+    const end = watchJoin({
+      heartbeat: () => requests.heartbeat(self(), generation),
+      failed: (error) => requests.moved(error),
+      lost: () => {
+        joinedId = -1
+        waiting.drop()
+      },
+    })
+    return answer.finally(end)
   }
 
   /** What is held counts only if no generation went by without this member. */
@@ -232,7 +253,7 @@ export function createMembership(cluster: Cluster, lane: Lane, options: Membersh
     async close() {
       closed = true
       clearInterval(timer)
-      await waiting.close()
+      await Promise.all([waiting.close(), dealing.close()])
       if (groupInstanceId === null && memberId !== '') await requests.leave(self()).catch(() => {})
       await joining?.catch(() => {})
     },

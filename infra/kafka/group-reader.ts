@@ -7,6 +7,9 @@ import { createMembership } from './group-membership.ts'
 import type { Membership } from './group-membership.ts'
 import { committedOffsets, listOffsets } from './offsets.ts'
 
+/** However short the session. */
+const LEAST_ANSWER_MS = 1000
+
 const asError = (e: unknown): Error => (e instanceof Error ? e : new Error(String(e)))
 const keyOf = (p: TopicPartition): string => partitionKey(p.topic, p.partition)
 
@@ -23,7 +26,11 @@ export function createGroupReader(
 ): GroupReader {
   const { groupId, topics, groupInstanceId = null, sessionTimeoutMs = 10_000, maxBytes, maxWaitMs } = options
   const cooperative = options.cooperative === true
-  const lane = cluster.openLane('group')
+  // A coordinator that hangs is found before it has missed a session of heartbeats.
+  const lane = cluster.openLane(
+    'group',
+    Math.min(cluster.options.socket.requestTimeout, Math.max(LEAST_ANSWER_MS, sessionTimeoutMs / 3)),
+  )
   /** What is held, and since which assignment: what was begun under an older one is void. */
   const held = new Map<string, Membership>()
   /** Counts revocations of everything. */

@@ -43,18 +43,19 @@ export interface GroupRequests {
 
 const LEAVE_FOR_MS = 2000
 
-/** `waiting`: a lane of its own, since a join is answered only once all have joined. */
+/** `waiting` and `dealing`: lanes of their own, since a join is answered only once all have joined, and a sync once the leader has dealt. */
 export function createGroupRequests(
   cluster: Cluster,
   lane: Lane,
   waiting: Lane,
+  dealing: Lane,
   { groupId, protocol, sessionTimeoutMs, rebalanceTimeoutMs }: GroupRequestOptions,
 ): GroupRequests {
   const coordinator = (on: Lane): Promise<Connection> => on.coordinator(0, groupId)
 
   function moved(error: unknown): void {
     cluster.forgetCoordinator(0, groupId)
-    if (isNetworkError(error)) cluster.forgetLeaders()
+    if (isNetworkError(error)) cluster.failed(error)
   }
 
   return {
@@ -87,7 +88,7 @@ export function createGroupRequests(
     async sync({ memberId, groupInstanceId }, joined, assignments) {
       const request = await cluster.api(APIS.syncGroup)
       const answer = await request.async(
-        await coordinator(waiting),
+        await coordinator(dealing),
         groupId,
         joined.generationId,
         memberId,

@@ -67,7 +67,7 @@ export async function listOffsets(
   if (partitions.length === 0) return new Map()
   return retry(() => listOnce(cluster, lane, partitions, kind), {
     forMs: cluster.options.retryForMs,
-    onRetry: () => cluster.forgetLeaders(),
+    onRetry: (error) => cluster.failed(error),
     stop,
   })
 }
@@ -87,7 +87,7 @@ export function onGroupCoordinator<T>(
     when: isTransient,
     onRetry: (error) => {
       cluster.forgetCoordinator(0, groupId)
-      if (isNetworkError(error)) cluster.forgetLeaders()
+      if (isNetworkError(error)) cluster.failed(error)
     },
     stop,
   })

@@ -23,7 +23,7 @@ export interface KafkaOptions {
     readonly sasl?: SaslOptions
     /** Default 5,000. */
     readonly connectTimeoutMs?: number
-    /** A request without an answer for this long counts as a lost connection. Default 30,000. */
+    /** A request without an answer for this long counts as a lost connection. Default 10,000. */
     readonly requestTimeoutMs?: number
   }
   /** Default lz4. */
@@ -40,7 +40,7 @@ export interface KafkaOptions {
 export interface ResolvedOptions {
   readonly bootstrapBrokers: readonly string[]
   readonly clientId: string
-  readonly socket: ConnectionOptions
+  readonly socket: ConnectionOptions & { readonly requestTimeout: number }
   readonly compression: Compression
   readonly batchBytes: number
   readonly lingerMs: number
@@ -49,7 +49,7 @@ export interface ResolvedOptions {
 
 /** Fills in the defaults and translates the connection settings for the library. */
 export function resolveOptions(options: KafkaOptions): ResolvedOptions {
-  const { tls, sasl, connectTimeoutMs = 5000, requestTimeoutMs = 30_000 } = options.connection ?? {}
+  const { tls, sasl, connectTimeoutMs = 5000, requestTimeoutMs = 10_000 } = options.connection ?? {}
   return {
     bootstrapBrokers: options.bootstrapBrokers,
     clientId: options.clientId,

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { findErrorBy, ProtocolError } from '@platformatic/kafka'
+import { findErrorBy, ProtocolError, TimeoutError } from '@platformatic/kafka'
 
 const asError = (e: unknown): Error => (e instanceof Error ? e : new Error(String(e)))
 
@@ -10,6 +10,13 @@ export const hasApiError = (e: unknown, ...names: readonly string[]): boolean =>
 /** True if the connection was lost, refused or silent: the request may or may not have been carried out. */
 export const isNetworkError = (e: unknown): boolean =>
   findErrorBy(asError(e), 'code', 'PLT_KFK_NETWORK') !== null
+
+/** True if a request was not answered in time, or a connection not taken. */
+export function isUnanswered(e: unknown): boolean {
+  if (e instanceof TimeoutError) return true
+  if (e instanceof AggregateError && e.errors.some(isUnanswered)) return true
+  return e instanceof Error && e.cause !== undefined && isUnanswered(e.cause)
+}
 
 /** True if the same request can succeed later: a library error of which no part forbids repetition. */
 export function isTransient(e: unknown): boolean {

@@ -72,7 +72,7 @@ export function createTransactionCoordinator(
       stop,
       onRetry: (e) => {
         cluster.forgetCoordinator(type, key)
-        if (isNetworkError(e)) cluster.forgetLeaders()
+        if (isNetworkError(e)) cluster.failed(e)
       },
     })
   }

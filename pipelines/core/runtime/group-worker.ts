@@ -21,6 +21,8 @@ import { Ticks } from './ticks.ts'
 import type { Worker, WorkerOptions } from './worker.ts'
 
 const DEFAULT_COMMIT_MS = 100
+/** What a worker that is gone for good has written holds up its readers for so long, and until the broker looks (10 s). */
+const DEFAULT_TRANSACTION_MS = 20_000
 const DEFAULT_PENDING_BYTES = 16 << 20
 const DEFAULT_STATE_BYTES = 2 ** 30
 /** Memory is summed up after so many records, and at every tick: all windows after each small batch would be half of the time. */
@@ -59,7 +61,10 @@ export class GroupWorker implements Worker {
     const { topology, broker, slot, clock } = options
     const sources = Object.values(topology.sources)
     this.#group = `${options.prefix ?? ''}${topology.name}`
-    this.#producer = broker.transactionalProducer({ transactionalId: `${this.#group}-${slot}` })
+    this.#producer = broker.transactionalProducer({
+      transactionalId: `${this.#group}-${slot}`,
+      transactionTimeoutMs: DEFAULT_TRANSACTION_MS,
+    })
     this.#context = taskContext(options, this.#producer, this.counters, {
       topicName: this.#topicName,
       partitionsOf: (topic) => this.#partitions.get(this.#topicName(topic)) ?? 1,
