@@ -1,6 +1,7 @@
 import { type ByteReader, type ByteWriter, DistinctColumn, murmur3, SketchColumn } from '../math/index.ts'
 import type { AggregateSpec, NumberOf } from './aggregates.ts'
 import { Cells, type Fold } from './cells.ts'
+import { HEAD_NUMBERS } from './key-table.ts'
 import type { Row } from './row.ts'
 
 /** One aggregate of all keys of a window, indexed by the slot of the key. */
@@ -17,7 +18,7 @@ export interface AggregateColumn {
   readonly bytes: number
 }
 
-/** The aggregates of one pane: a column each; those that fold share rows of cells. */
+/** The aggregates of one pane: a column each; those that fold share rows of cells, behind the keys of the pane. */
 export interface PaneColumns {
   readonly cells: Cells
   readonly columns: readonly AggregateColumn[]
@@ -45,7 +46,7 @@ export class AggregatePlan {
 
   /** Empty columns for a pane. */
   createColumns(): PaneColumns {
-    const cells = new Cells(this.#folds)
+    const cells = new Cells(this.#folds, HEAD_NUMBERS)
     return { cells, columns: this.#columns.map((create) => create(cells)) }
   }
 

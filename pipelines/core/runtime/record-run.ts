@@ -16,8 +16,6 @@ export class RecordRun {
   readonly starts = new Int32Array(RUN_RECORDS)
   readonly ends = new Int32Array(RUN_RECORDS)
   readonly slots = new Int32Array(RUN_RECORDS)
-  /** Room for what the lookup of keys needs. */
-  readonly places = new Int32Array(RUN_RECORDS)
   readonly inputs: readonly Float64Array[]
 
   constructor(inputs: number) {
@@ -26,7 +24,7 @@ export class RecordRun {
 
   /** Bytes held. */
   get bytes(): number {
-    return RUN_RECORDS * (16 + 8 * this.inputs.length)
+    return RUN_RECORDS * (12 + 8 * this.inputs.length)
   }
 }
 

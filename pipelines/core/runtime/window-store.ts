@@ -22,7 +22,7 @@ export class Pane {
   readonly endMs: number
   /** The watermark (ms) that closes the last of its windows. */
   readonly closesAtMs: number
-  readonly keys = new KeyTable()
+  readonly keys: KeyTable
   readonly columns: readonly AggregateColumn[]
   readonly #cells: Cells
   /** Records that have been read but not yet added. */
@@ -37,6 +37,7 @@ export class Pane {
     this.closesAtMs = closesAtMs
     const { cells, columns } = plan.createColumns()
     this.#cells = cells
+    this.keys = new KeyTable(cells)
     this.columns = columns
   }
 
@@ -50,8 +51,7 @@ export class Pane {
   /** Adds the records of its run, and empties it. */
   take(run: RecordRun): void {
     const { count, slots, inputs } = run
-    this.keys.slots(run.buffer, run.starts, run.ends, count, slots, run.places)
-    this.#cells.reach(this.keys.size - 1)
+    this.keys.slots(run.buffer, run.starts, run.ends, count, slots)
     for (const column of this.columns) column.addRun(slots, inputs, count)
     run.count = 0
   }
