@@ -36,50 +36,45 @@ const TOPIC: ColumnSpec = {
   doc: 'The topic of the decision.',
 }
 
-/** The name that the table of a topic has. */
-const tableOf = (topic: string): string => topic.replaceAll('.', '_')
-
-/** Windows of one kind; `key` names what they are about, and is sorted by. */
-function features(
+/** A table of what one topic holds, by month; columns in `names` have few different values. */
+function table(
   topic: string,
   record: RecordName,
-  key: string,
-  names: readonly string[],
-  doc: string,
-): TableSpec {
-  const overrides = Object.fromEntries(names.map((name) => [name, NAME]))
-  return {
-    name: tableOf(topic),
-    topics: [topic],
-    record,
-    columns: [...deriveColumns(record, { overrides }), ...KAFKA_COLUMNS],
-    orderBy: [key, 'window_start_ms', 'window_end_ms'],
-    partitionBy: byMonth('window_start_ms'),
-    version: 'kafka_offset',
-    doc,
-  }
-}
-
-/** What is issued of series, to be scored: forecasts, scenarios, risks. */
-function issued(
-  topic: string,
-  record: RecordName,
+  month: string,
   orderBy: readonly string[],
   names: readonly string[],
   doc: string,
 ): TableSpec {
   const overrides = Object.fromEntries(names.map((name) => [name, NAME]))
   return {
-    name: tableOf(topic),
+    name: topic.replaceAll('.', '_'),
     topics: [topic],
     record,
     columns: [...deriveColumns(record, { overrides }), ...KAFKA_COLUMNS],
     orderBy,
-    partitionBy: byMonth('issued_at_ms'),
+    partitionBy: byMonth(month),
     version: 'kafka_offset',
     doc,
   }
 }
+
+/** Windows of one kind; `key` names what they are about, and is sorted by. */
+const features = (
+  topic: string,
+  record: RecordName,
+  key: string,
+  names: readonly string[],
+  doc: string,
+): TableSpec => table(topic, record, 'window_start_ms', [key, 'window_start_ms', 'window_end_ms'], names, doc)
+
+/** What is issued of series, to be scored: forecasts, scenarios, risks. */
+const issued = (
+  topic: string,
+  record: RecordName,
+  orderBy: readonly string[],
+  names: readonly string[],
+  doc: string,
+): TableSpec => table(topic, record, 'issued_at_ms', orderBy, names, doc)
 
 const SERIES = ['scope', 'entity', 'metric']
 const forecasts = (topic: string, doc: string): TableSpec =>

@@ -1,23 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { RecordCodec } from '#core/codec'
 import { type Broker, partitionKey, systemClock, type TopicPartition } from '#core/ports'
-import {
-  count,
-  createRecordReaders,
-  createWorker,
-  defineTopology,
-  max,
-  min,
-  type Row,
-  slotsOf,
-  sum,
-  type Topology,
-} from '#core/runtime'
-import { deadLetterTopic, type StreamFeature } from '#schemas'
+import { createRecordReaders, createWorker, defineTopology, type Topology } from '#core/runtime'
+import { deadLetterTopic } from '#schemas'
 import type { Lane } from './differential-input.ts'
-
-const FIELDS = ['event_time_ms', 'stream', 'bytes'] as const
-const F = slotsOf(FIELDS)
+import { FIGURES, figuresWithSquares, flowSource, SQUARES } from './flow-figures.ts'
 
 /** Topics of a lane, as named in the topology. */
 export const inputOf = (lane: Lane): string => `in.${lane.name}`
@@ -31,20 +18,10 @@ export function lanesTopology(lanes: readonly Lane[]): Topology {
     sources: Object.fromEntries(
       lanes.map((lane) => [
         lane.name,
-        {
-          topic: inputOf(lane),
-          record: 'Flow' as const,
-          fields: FIELDS,
-          eventTime: 'event_time_ms',
-          maxAheadMs: 0,
-          earliestMs: 1,
-          idleMs: lane.idleMs ?? 3_600_000,
-          maxRecordBytes: 10_000,
-        },
+        { ...flowSource(inputOf(lane), lane.idleMs ?? 3_600_000), maxAheadMs: 0, maxRecordBytes: 10_000 },
       ]),
     ),
     windows: Object.fromEntries(lanes.map((lane) => [lane.name, windowsOf(lane)])),
-    rounds: {},
   })
 }
 
@@ -56,35 +33,8 @@ function windowsOf(lane: Lane): Topology['windows'][string] {
     advanceMs: lane.advanceMs,
     graceMs: lane.graceMs,
     ...(lane.merge ? { merge: lane.merge } : {}),
-    aggregates: {
-      records: count(),
-      bytes: sum(F.bytes),
-      squares: sum((row: Row) => (row.numbers[F.bytes] as number) ** 2),
-      least: min(F.bytes),
-      most: max(F.bytes),
-    },
-    to: {
-      topic: outputOf(lane),
-      record: 'StreamFeature',
-      row: (w): StreamFeature => ({
-        stream: w.key,
-        window_start_ms: w.startMs,
-        window_end_ms: w.endMs,
-        records: w.value('records'),
-        bytes: w.value('bytes'),
-        packets: 0,
-        bytes_per_second: w.value('squares'),
-        packet_bytes_mean: 0,
-        packet_bytes_p50: w.value('least'),
-        packet_bytes_p95: w.value('most'),
-        tcp_share: 0,
-        udp_share: 0,
-        sources: 0,
-        destinations: 0,
-        incomplete: w.incomplete,
-        ring_bytes: [],
-      }),
-    },
+    aggregates: { ...FIGURES, ...SQUARES },
+    to: { topic: outputOf(lane), record: 'StreamFeature', row: figuresWithSquares },
   }
 }
 

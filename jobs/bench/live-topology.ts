@@ -1,10 +1,8 @@
-import { count, defineTopology, max, min, slotsOf, sum, type Topology } from '#core/runtime'
+import { defineTopology, type Topology } from '#core/runtime'
 import type { SchemaRegistry } from '#core/ports'
-import { AVRO, type Flow, type StreamFeature } from '#schemas'
+import { AVRO, type Flow } from '#schemas'
 import { createMemoryRegistry } from '../../pipelines/core/runtime/testing/memory-registry.ts'
-
-const FIELDS = ['event_time_ms', 'stream', 'bytes'] as const
-const F = slotsOf(FIELDS)
+import { FIGURES, figuresOf, flowSource } from './flow-figures.ts'
 
 /** A topology whose input is written while it runs. */
 export interface LiveTopologyOptions {
@@ -23,18 +21,7 @@ export function liveTopology(options: LiveTopologyOptions): Topology {
   const { name, input, output, windowMs, graceMs, partials, partitions } = options
   return defineTopology({
     name,
-    sources: {
-      flows: {
-        topic: input,
-        record: 'Flow',
-        fields: FIELDS,
-        eventTime: 'event_time_ms',
-        maxAheadMs: 60_000,
-        earliestMs: 1,
-        idleMs: 60_000,
-        maxRecordBytes: 1_000_000,
-      },
-    },
+    sources: { flows: flowSource(input, 60_000) },
     windows: {
       streams: {
         from: 'flows',
@@ -42,40 +29,12 @@ export function liveTopology(options: LiveTopologyOptions): Topology {
         sizeMs: windowMs,
         advanceMs: windowMs,
         graceMs,
-        aggregates: { records: count(), bytes: sum(F.bytes), smallest: min(F.bytes), largest: max(F.bytes) },
+        aggregates: FIGURES,
         ...(partials === '' ? {} : { merge: { topic: partials, partitions } }),
-        to: { topic: output, record: 'StreamFeature', row: (w) => featureOf(w) },
+        to: { topic: output, record: 'StreamFeature', row: (w) => figuresOf(w, 0) },
       },
     },
-    rounds: {},
   })
-}
-
-function featureOf(w: {
-  readonly key: string
-  readonly startMs: number
-  readonly endMs: number
-  readonly incomplete: boolean
-  value(name: string): number
-}): StreamFeature {
-  return {
-    stream: w.key,
-    window_start_ms: w.startMs,
-    window_end_ms: w.endMs,
-    records: w.value('records'),
-    bytes: w.value('bytes'),
-    packets: 0,
-    bytes_per_second: 0,
-    packet_bytes_mean: 0,
-    packet_bytes_p50: w.value('smallest'),
-    packet_bytes_p95: w.value('largest'),
-    tcp_share: 0,
-    udp_share: 0,
-    sources: 0,
-    destinations: 0,
-    incomplete: w.incomplete,
-    ring_bytes: [],
-  }
 }
 
 /** A flow of which only stream, time and size matter. */
