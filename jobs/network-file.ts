@@ -37,6 +37,7 @@ const Settings = z
     churnPrice: z.number().min(0),
     minGain: z.number().min(0),
     routeLifeMs: z.number().positive(),
+    staleWindows: z.number().positive(),
     changesPerWindow: z.int().positive(),
     learnEvery: z.int().positive(),
     historyWindows: z.int().positive(),

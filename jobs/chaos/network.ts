@@ -32,6 +32,8 @@ export async function writeDemoNetwork(file: string): Promise<DemoNetwork> {
       seasons: [WINDOWS_PER_DAY],
       learnEvery: WINDOWS_PER_DAY,
       routeLifeMs: 30_000,
+      // Workers are behind most of the time here, and what they decide then is to be judged as well.
+      staleWindows: 3600,
       maxShards: 512,
       shards: { cap: 0.02, maxShards: 64 },
     },

@@ -23,6 +23,8 @@ export interface TrafficConfig extends SeriesSettings, DecisionSettings {
   readonly minGain: number
   /** Life of a route decision, ms. */
   readonly routeLifeMs: number
+  /** A round that is over for longer than this many windows is not decided any more. */
+  readonly staleWindows: number
   /** Changes of routes allowed per window over all streams. */
   readonly changesPerWindow: number
   /** Windows between learnings of the fixed plan. */
@@ -46,6 +48,7 @@ export const DEFAULT_TRAFFIC_CONFIG: Omit<TrafficConfig, 'network'> = {
   churnPrice: 10,
   minGain: 0.01,
   routeLifeMs: 600_000,
+  staleWindows: 4,
   changesPerWindow: 50,
   learnEvery: 360,
   historyWindows: 2016,
@@ -67,7 +70,7 @@ export function policiesOf(config: TrafficConfig, pair: number): ShardPolicies {
   return { ...DEFAULT_SHARD_POLICIES, ...config.shards, critical, regions: regionsOf(config.network, pair) }
 }
 
-const POSITIVE = ['maxShards', 'routeLifeMs', 'learnEvery', 'solverDeadlineMs'] as const
+const POSITIVE = ['maxShards', 'routeLifeMs', 'staleWindows', 'learnEvery', 'solverDeadlineMs'] as const
 
 /** Fills in the defaults and checks. Throws CONFIG_INVALID or POLICY_CONTRADICTS naming field, value and cure. */
 export function trafficConfig(given: Partial<TrafficConfig> & { readonly network: Network }): TrafficConfig {

@@ -41,8 +41,6 @@ type Bodies = BodiesOf<typeof DECISION_OUTPUTS>
 
 const SUBSYSTEM = 'traffic-routing'
 const SNAPSHOT_EVERY = 30
-/** Rounds older than this many windows are learnt from, but not decided on. */
-const STALE_WINDOWS = 4
 const WARM_UP_ROUNDS = 4
 /** Weights that differ by less are the same plan: renewing them would be churn. */
 const SAME_WEIGHT = 0.02
@@ -106,7 +104,8 @@ class DecisionProcessor implements RoundProcessor {
     const risks = new Map((rows('risks') as Risk[]).map((risk) => [risk.entity, risk]))
     const nowMs = this.#book.nowMs(round)
     // Behind by several windows: a plan for what is over helps nobody, and would put the next ones off as well.
-    if (this.#config.time === 'wall' && nowMs - round.timeMs > STALE_WINDOWS * this.#config.windowMs) return
+    const { time, staleWindows, windowMs } = this.#config
+    if (time === 'wall' && nowMs - round.timeMs > staleWindows * windowMs) return
     const turn: Turn = { round, out, nowMs, risks }
     const scenarios = (rows('scenarios') as Scenario[]).filter((s) => s.metric === DEMAND)
     this.#decideShards(turn)
