@@ -5,6 +5,7 @@ import { createHttpReplica, type HttpReplica } from '#infra/query-router'
 import {
   type Applier,
   type AppliedReader,
+  type AppliedState,
   createAppliedWatch,
   createApplier,
   type LogLayout,
@@ -34,6 +35,10 @@ export interface RouterInstancesOptions {
   /** Replicas of each segment where nothing is stored yet. */
   readonly replicas: number
   readonly credentials: readonly string[]
+  /** Puts a mark into all partitions of the log at once; gives the offset behind it, by partition. */
+  readonly markLog: () => Promise<ReadonlyMap<number, number>>
+  /** Creates the tables of `source` at an instance that holds nothing. */
+  readonly furnish: (source: RouterInstance, made: RouterInstance, applier: Applier) => Promise<void>
   /** Asked before anything is written to an instance: false once another router may apply the log. */
   readonly mayApply: () => boolean
   /** What is applied somewhere has changed by more than its position: an applier has started, or stopped. */
@@ -66,29 +71,78 @@ export function createRouterInstances(options: RouterInstancesOptions): RouterIn
   const present: Managed[] = []
   let role: 'lead' | 'stand by' | 'none' = 'none'
 
-  /** The segments that an instance begins with which has stored nothing: its share, as far as too few others hold them. */
-  async function firstSegments(name: string): Promise<number[]> {
+  /**
+   * Where an instance begins that has stored nothing: with its share, as far as too few others hold it, at the beginning
+   * of the log, and so does whoever is there when a service begins; with nothing, at one and the same point of all
+   * partitions: a statement lies before it in all of them or behind it, or nobody would ever run it.
+   */
+  async function firstStates(name: string): Promise<AppliedState[]> {
     const others = present.filter((it) => it.name !== name)
-    const states = await Promise.all(others.map(({ store }) => store.loadApplied(topic)))
+    const states = (await Promise.all(others.map(({ store }) => store.loadApplied(topic)))).flat()
     const holders = new Map<number, number>()
-    for (const segment of states.flat().flatMap((s) => [...s.segments, ...s.joining.map((j) => j.segment)]))
+    for (const segment of states.flatMap((s) => [...s.segments, ...s.joining.map((j) => j.segment)]))
       holders.set(segment, (holders.get(segment) ?? 0) + 1)
     const own = present.findIndex((it) => it.name === name)
     const order = replicaOrder(layout.segments, present.length, options.replicas)
-    return order.flatMap((at, segment) =>
+    const segments = order.flatMap((at, segment) =>
       at.includes(own) && (holders.get(segment) ?? 0) < options.replicas ? [segment] : [],
     )
+    const isFirst = states.every(({ next }) => next === 0)
+    const starts = isFirst || segments.length > 0 ? await beginning() : await options.markLog()
+    return Array.from({ length: layout.partitions }, (_, partition) => ({
+      partition,
+      version: 1,
+      next: starts.get(partition) ?? 0,
+      segments: segments.filter((s) => partitionOfSegment(s, layout.partitions) === partition),
+      joining: [],
+    }))
+  }
+
+  /** The beginning of every partition. Throws OFFSET_OUT_OF_RANGE if the log has lost it. */
+  async function beginning(): Promise<ReadonlyMap<number, number>> {
+    const admin = options.broker.admin()
+    try {
+      const all = Array.from({ length: layout.partitions }, (_, partition) => ({ topic, partition }))
+      const lost = [...(await admin.offsets(all, 'earliest'))].find(([, offset]) => offset > 0)
+      if (lost === undefined) return new Map()
+      throw new ForestallError(
+        'OFFSET_OUT_OF_RANGE',
+        `${lost[0]} no longer begins at its beginning: a replica cannot be filled from it.`,
+        { cure: 'Add the instance while the router runs, and let moves copy segments to it.' },
+      )
+    } finally {
+      await admin.close()
+    }
   }
 
   async function openApplier(instance: Managed): Promise<Applier> {
     const store = fencedStore(instance.store, options.mayApply)
-    const stored = new Set((await store.loadApplied(topic)).map(({ partition }) => partition))
-    const isWhole = stored.size === layout.partitions
-    const all = isWhole ? [] : await firstSegments(instance.name)
-    const initialSegments = all.filter((s) => !stored.has(partitionOfSegment(s, layout.partitions)))
-    const made = createApplier({ ...options, instance: instance.name, store, initialSegments })
+    const stored = await store.loadApplied(topic)
+    // Whatever is not whole was never begun with.
+    if (stored.length < layout.partitions) {
+      const version = stored.reduce((most, state) => Math.max(most, state.version), 0) + 1
+      for (const state of await firstStates(instance.name))
+        await store.saveApplied(topic, { ...state, version })
+    }
+    const made = createApplier({ ...options, instance: instance.name, store, initialSegments: [] })
     await made.start()
-    return made
+    try {
+      if (made.segments().length === 0) await furnish(instance, made)
+      return made
+    } catch (error) {
+      await made.stop()
+      throw error
+    }
+  }
+
+  /** An instance that holds nothing gets the tables of one that does; where a service begins there is none. */
+  async function furnish(instance: Managed, made: Applier): Promise<void> {
+    const others = present.filter((it) => it !== instance)
+    const source = others.find(({ applied }) => applied.segments().length > 0)
+    if (source !== undefined) return options.furnish(source, instance, made)
+    const states = (await Promise.all(others.map(({ store }) => store.loadApplied(topic)))).flat()
+    if (states.some(({ segments }) => segments.length > 0))
+      throw new ForestallError('WAREHOUSE_UNAVAILABLE', 'No instance with the tables answers yet.')
   }
 
   /** Starts what the role asks for, again and again until it has started. */

@@ -1,3 +1,5 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
 import { topicSpec } from '#schemas'
 import type { RecordCodec } from '#core/codec'
 import { type Broker, type Clock, ForestallError, mulberry32, type Random } from '#core/ports'
@@ -5,6 +7,7 @@ import { type AnsweredQuery, type QueryRouter, startQueryRouter } from '#infra/q
 import {
   type Applier,
   type AppliedReader,
+  blockForAll,
   createAppliedView,
   createExpectedWork,
   createHedgeBudget,
@@ -48,6 +51,8 @@ export interface OpenRouter {
   /** Applies the log from now on, or leaves that to another router. Of several at once the last one counts. */
   lead(): Promise<void>
   standBy(): Promise<void>
+  /** Resolves once every segment has somebody who answers reads of it: at a new service, once a router leads. */
+  placed(signal: AbortSignal): Promise<void>
   /** Told who places segments from now on: called whenever an instance begins or ends to hold some. Null: nobody does. */
   placeBy(refresh: (() => void) | null): void
   /**
@@ -84,6 +89,7 @@ export interface OpenRouterOptions {
 const MOVES = 'state.data.moves'
 /** How often a router that stands by looks who holds what, ms. */
 const LOOK_MS = 200
+const PLACED_MS = 20
 
 /** Opens log, appliers and server; the topics of the write log and of moves are created if they are missing. */
 export async function openQueryRouter(options: OpenRouterOptions): Promise<OpenRouter> {
@@ -116,6 +122,17 @@ export async function openQueryRouter(options: OpenRouterOptions): Promise<OpenR
     layout,
     replicas: config.replicas,
     credentials,
+    async markLog() {
+      const marks = blockForAll(layout, 'mark', {
+        id: randomUUID(),
+        database: '',
+        statement: '',
+        issuedAtMs: clock.nowMs(),
+      })
+      const places = await writer.appendInOrder(marks)
+      return new Map(places.map(({ partition, offset }) => [partition, offset + 1]))
+    },
+    furnish: (source, made, applier) => copySchema(source, made, applier, config.tables, credentials),
     mayApply: options.mayApply ?? (() => true),
     onChange: () => refresh(),
     onWarning,
@@ -227,6 +244,11 @@ export async function openQueryRouter(options: OpenRouterOptions): Promise<OpenR
     topic,
     lead: () => set.lead(),
     standBy: () => set.standBy(),
+    async placed(signal) {
+      const isPlaced = (): boolean =>
+        Array.from({ length: segments }, (_, s) => placement.readable(s).length).every((n) => n > 0)
+      while (!isPlaced() && !signal.aborted) await delay(PLACED_MS)
+    },
     placeBy(next) {
       placed = next
       refresh()
@@ -236,13 +258,6 @@ export async function openQueryRouter(options: OpenRouterOptions): Promise<OpenR
         throw new ForestallError('REQUEST_INVALID', `There is an instance ${instance.name} already.`)
       router.add(instance)
       const made = await admit(instance)
-      try {
-        await copySchema(set.list(), made, config.tables, credentials)
-      } catch (error) {
-        await set.remove(made.name)
-        picker.remove(made.number)
-        throw error
-      }
       members = [...members, made.number]
       refresh()
     },

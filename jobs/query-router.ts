@@ -25,6 +25,9 @@ export interface QueryRouterArgs extends CommonArgs {
   readonly dataDir: string
 }
 
+/** How long a router waits for somebody to hold what it is to route, before it says that it is there. */
+const PLACED_WITHIN_MS = 15_000
+
 const warn = (error: Error): void => {
   process.stderr.write(`warning: ${errorLines(error)[0]}\n`)
 }
@@ -42,6 +45,8 @@ export async function runQueryRouter(asked: QueryRouterArgs): Promise<ExitCode> 
   const password = secret === undefined ? {} : { password: secret }
   const shared = { broker, codec, clock: systemClock, topicPrefix, onWarning: warn }
   const signals = signalled()
+  const stopping = new AbortController()
+  void signals.stopped.then(() => stopping.abort())
   let opened: OpenRouter | null = null
   let reports: RouterReports | null = null
   let moves: OpenMover | null = null
@@ -97,6 +102,7 @@ export async function runQueryRouter(asked: QueryRouterArgs): Promise<ExitCode> 
       })
       lease.start()
     }
+    await router.placed(AbortSignal.any([AbortSignal.timeout(PLACED_WITHIN_MS), stopping.signal]))
     reload = reloadOnHangUp(args.file, config, router, say)
     const { url } = router.router
     const line = { url, service: config.service, instances: config.instances.length, log: router.topic }

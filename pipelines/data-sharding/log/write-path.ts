@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
 import { type Clock, ForestallError } from '#core/ports'
 import type { AppliedView } from './applied-view.ts'
 import type { AppliedReader } from './applier.ts'
@@ -67,19 +68,37 @@ export interface WritePathOptions {
 
 /** Rows not yet in the log that one insert may hold in memory, bytes. */
 const MAX_PENDING_BYTES = 4 << 20
+const HOLDERS_MS = 20
 
 /** A write path over the replicas of one service. */
 export function createWritePath(options: WritePathOptions): WritePath {
   const { layout, writer, view, replicas, clock, topic, acknowledgeWithinMs = 30_000 } = options
 
+  /** Who applies a segment, as soon as somebody does: between two routers nobody may, for a while. */
+  async function holdersOf(segment: number, signal: AbortSignal): Promise<number[]> {
+    for (;;) {
+      const holders = view.holders(segment)
+      if (holders.length > 0 || signal.aborted) return holders
+      await delay(HOLDERS_MS)
+    }
+  }
+
+  async function isApplied(
+    segment: number,
+    next: number,
+    how: 'first' | 'all',
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const holders = await holdersOf(segment, signal)
+    const groups = how === 'first' ? [holders] : holders.map((i) => [i])
+    const waits = groups.map((group) => view.untilFresh(group, new Map([[segment, next]]), signal))
+    return !(await Promise.all(waits)).includes(false)
+  }
+
   /** Waits until replicas have applied the last block of each segment. */
   async function acknowledged(bySegment: ReadonlyMap<number, number>, how: 'first' | 'all'): Promise<void> {
     const signal = AbortSignal.timeout(acknowledgeWithinMs)
-    const waits = [...bySegment].flatMap(([segment, next]) => {
-      const holders = view.holders(segment)
-      const groups = how === 'first' ? [holders] : holders.map((i) => [i])
-      return groups.map((group) => view.untilFresh(group, new Map([[segment, next]]), signal))
-    })
+    const waits = [...bySegment].map(([segment, next]) => isApplied(segment, next, how, signal))
     if ((await Promise.all(waits)).includes(false)) {
       throw new ForestallError(
         'REPLICA_LATE',
