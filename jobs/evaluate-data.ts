@@ -10,7 +10,10 @@ const USAGE = `usage: forestall evaluate data-sharding --data DIR | --generator 
                      (also .gz) with time, key[, work]
   --later            takes the second half-year of flights
   --generator        takes generated load: --alpha 0.9,1.1,1.4 and --seeds 1,2,3
-  --workload NAME    another kind of load: sweep, sudden, flip, ramp, noise, alternating, or all
+  --workload NAME    another kind of load: sweep, fast sweep, slow sweep, sudden, flip, ramp, noise,
+                     alternating, periodic, weekly, or all
+  --never-worse      compares ours with the best simple plan only: at 1.1 and 1.5 replicas and at equal split;
+                     with --generator alone on every kind of load
   --plan TEXT        only plans with this in their name, and no tables of forecasts and scaling
   --replicas 1.1     only plans with so many replicas per segment: 1.1 or 1.5
   --json             prints the report as one JSON object on the last line`
@@ -34,6 +37,7 @@ function parse(args: readonly string[]): Omit<DataEvaluation, 'log'> {
       alpha: { type: 'string', default: '0.9,1.1,1.4' },
       seeds: { type: 'string', default: '1,2,3' },
       workload: { type: 'string' },
+      'never-worse': { type: 'boolean', default: false },
       plan: { type: 'string', default: '' },
       replicas: { type: 'string' },
     },
@@ -53,6 +57,7 @@ function parse(args: readonly string[]): Omit<DataEvaluation, 'log'> {
     alphas: numbers('alpha', values.alpha),
     seeds: numbers('seeds', values.seeds),
     workload: values.workload ?? null,
+    neverWorse: values['never-worse'],
     plan: values.plan,
     replicas,
   }
@@ -63,7 +68,6 @@ export const DATA_EVALUATION: Evaluation = {
   usage: USAGE,
   run(args, log) {
     const { tables, report, notes } = evaluateData({ ...parse(args), log })
-    const heading = '## Rows of the protocol that differ in a digit'
-    return { tables, report, notes: notes.length > 0 ? [heading, ...notes] : [] }
+    return { tables, report, notes: notes.length > 0 ? ['## Notes', ...notes] : [] }
   },
 }

@@ -1,29 +1,30 @@
 import type { ByteReader, ByteWriter } from '#core/math'
 import {
   approach,
-  createPlanner,
+  Contender,
+  type ContenderStep,
+  COPY_PRICE,
   distance,
+  evacuate,
+  evenStrength,
   Flow,
   hotReplicas,
+  LAZY_SPREAD,
   type Layout,
-  type Planner,
-  type PlanLimits,
+  type PlanScope,
+  putLayout,
   rendezvousLayout,
-  type Routing,
-  Spreader,
+  type SpreadRule,
+  strengthOf,
+  takeLayout,
 } from './placement/index.ts'
 import { putList, putNumbers, takeList, takeNumbers } from './predict/index.ts'
 
 /** Version of what decides: it goes into every decision. */
-export const POLICY_VERSION = 'data-sharding-1'
+export const POLICY_VERSION = 'data-sharding-2'
 
 /** What the policy decides within. */
-export interface PolicyOptions {
-  readonly segments: number
-  readonly instances: number
-  readonly routing: Routing
-  /** Copies that may be started per step, and most replicas of all segments. */
-  readonly limits: PlanLimits
+export interface PolicyOptions extends PlanScope {
   /** Steps of a day. */
   readonly day: number
 }
@@ -35,51 +36,49 @@ export interface PolicyInput {
   /** Expected work of the next step but one after it, by segment, and its standard deviation. */
   readonly mean: Float64Array
   readonly deviation: Float64Array
+  /** What each instance can do, in any unit; 0 for one that is down. All are taken to be equally strong where it is left out. */
+  readonly capacities?: ArrayLike<number>
 }
 
 /** Names of the plans that the policy carries. */
-export type PlanName = 'forecast' | 'level' | 'reactive' | 'static hot replicas'
+export type PlanName =
+  | 'forecast, spare replicas stay'
+  | 'forecast, no spare replicas'
+  | 'forecast'
+  | 'level'
+  | 'reactive, spare replicas stay'
+  | 'reactive'
+  | 'static hot replicas'
 
-/** Price of a copy in steps at 1 % more than the mean: below it a plan that moves less is as good. */
-const COPY_PRICE = 0.02
-const EVEN = 1.05
 /** Steps with less than this share of the usual work do not count: nobody waits then. */
 const QUIET = 0.25
-const WORST = 1
-
-/** What a step costs: imbalance (largest load over the mean) beyond 1.05, at most 1 so that one accident does not decide, and copies. */
-export const stepCost = (ratio: number, copies: number): number =>
-  Math.min(WORST, Math.max(0, ratio - EVEN)) + COPY_PRICE * copies
-
-/** A plan replaces the one in force if its cost is below this share of it, ... */
-const BETTER = 0.7
-/** ... and lower by this much: 0.1 % of an instance's mean load. */
-const LEAST_GAIN = 0.001
 /** A load this many standard deviations above what was expected is taken to last: at this share of it. */
 const SURPRISE = 4
 const LASTS = 0.85
-/** Sooner, if of late a plan costs below this share of the one in force, and lower by this much. */
-const FAR_BETTER = 0.4
-const FAR_GAIN = 0.005
-/** Days that are of late. Start-up copies, and a load that has changed its kind, must not be carried for a week. */
-const LATELY_DAYS = 1
-/** Life of a choice, in memories. */
-const LIFE = 4
-/** Days over which plans are compared. */
+/** What another plan must have saved beside the copies that it takes to get there: a step at twice the mean. */
+const DOUBT = 1
+/** Days over which costs are told. */
 const MEMORY_DAYS = 7
 const LEVEL_RATE = 0.05
 const HOT_RATE = 0.0005
 
-/** One plan, kept beside the others on the loads that came. */
-interface Contender {
-  readonly name: PlanName
-  readonly layout: Layout
-  /** What serves now: the layout of a step before. */
-  readonly serving: Layout
-  cost: number
-  /** The same over the last days. */
-  lately: number
-}
+/** Spare replicas follow what is expected to be hot, once it is hot enough to be worth a copy. */
+const SPREAD: SpreadRule = { ratio: 4, least: 0.05 }
+
+/** What a plan is made on, and what it does with the replicas that balance does not need. */
+const PLANS: readonly {
+  name: PlanName
+  on: 'forecast' | 'level' | 'last' | 'hot'
+  spread: SpreadRule | null
+}[] = [
+  { name: 'forecast, spare replicas stay', on: 'forecast', spread: LAZY_SPREAD },
+  { name: 'forecast, no spare replicas', on: 'forecast', spread: null },
+  { name: 'forecast', on: 'forecast', spread: SPREAD },
+  { name: 'level', on: 'level', spread: SPREAD },
+  { name: 'reactive, spare replicas stay', on: 'last', spread: LAZY_SPREAD },
+  { name: 'reactive', on: 'last', spread: null },
+  { name: 'static hot replicas', on: 'hot', spread: null },
+]
 
 /** What the policy wants, and what it rests on. */
 export interface PolicyResult {
@@ -93,76 +92,60 @@ export interface PolicyResult {
 }
 
 /**
- * Where segments are to lie: plans on the forecast, on a slow level, on the last step, and of hot replicas set once run beside each other
- * on the loads that came, and the one that did best is followed, so that a forecast that does not pay is not used.
+ * Where segments are to lie. Plans on the forecast, on a slow level, on the last step, and of hot replicas set once run
+ * beside each other on the loads that came, each from the start, and one is followed, so that a forecast that does not pay
+ * is not used. It is left for another once following it has cost more, since the other became the cheaper one, than
+ * the copies that it takes to get there (the ski-rental rule: never much more than twice what hindsight would have paid; the
+ * sum is a CUSUM, Page 1954, so that what was long ago does not weigh against a plan that is better now).
  * Pure: the state is a function of the steps seen.
  */
 export class ShardPolicy {
   readonly options: PolicyOptions
   readonly layout: Layout
-  readonly #planner: Planner
-  readonly #spreader: Spreader
   readonly #flow: Flow
-  readonly #contenders: Contender[]
+  readonly #contenders: readonly Contender<PlanName>[]
   readonly #level: Float64Array
   readonly #hot: Float64Array
+  readonly #hotLayout: Layout
   readonly #expected: Float64Array[] = []
-  #followed: PlanName = 'forecast'
+  #followed: PlanName = PLANS[0]!.name
   #steps = 0
-  #heldSince = 0
 
   constructor(options: PolicyOptions) {
-    const { segments, instances, routing } = options
+    const { segments, instances } = options
     this.options = options
     this.layout = rendezvousLayout(segments, instances)
-    this.#planner = createPlanner(segments, instances, routing)
-    this.#spreader = new Spreader(segments, instances, routing, { ratio: 4, least: 0.05 })
     this.#flow = new Flow(segments, instances)
     this.#level = new Float64Array(segments)
     this.#hot = new Float64Array(segments)
-    const names: PlanName[] = ['forecast', 'level', 'reactive', 'static hot replicas']
-    this.#contenders = names.map((name) => ({
-      name,
-      layout: rendezvousLayout(segments, instances),
-      serving: rendezvousLayout(segments, instances),
-      cost: 0,
-      lately: 0,
-    }))
+    this.#hotLayout = this.layout.clone()
+    this.#contenders = PLANS.map(({ name, spread }) => new Contender(name, options, spread))
   }
 
   /** Starts from a layout that stands already. */
   adopt(layout: Layout): void {
     this.layout.copyFrom(layout)
-    for (const contender of this.#contenders) {
-      contender.layout.copyFrom(layout)
-      contender.serving.copyFrom(layout)
-    }
+    for (const contender of this.#contenders) contender.adopt(layout)
   }
 
-  /** One step: what came is scored under every plan, every plan goes on, and the layout follows the best. */
+  /** One step: what came is scored under every plan, every plan goes on, and the layout follows the one that pays. */
   step(input: PolicyInput): PolicyResult {
-    const { limits } = this.options
-    const memory = MEMORY_DAYS * this.options.day
+    const { limits, instances } = this.options
+    const strength = input.capacities === undefined ? evenStrength(instances) : strengthOf(input.capacities)
     this.#learn(input.last)
     const usual = this.#hot.reduce((a, b) => a + b, 0)
     const isQuiet = input.last.reduce((a, b) => a + b, 0) < QUIET * usual
-    for (const contender of this.#contenders) {
-      const ratio = isQuiet ? 1 : this.#imbalance(input.last, contender.serving)
-      contender.serving.copyFrom(contender.layout)
-      const copies = this.#advance(contender, input)
-      const cost = stepCost(ratio, copies)
-      contender.cost += Math.max(1 / memory, 1 / this.#steps) * (cost - contender.cost)
-      const late = LATELY_DAYS * this.options.day
-      contender.lately += Math.max(1 / late, 1 / this.#steps) * (cost - contender.lately)
-    }
+    this.#score(input, { came: input.last, isQuiet, strength })
     this.#choose()
     const target = this.#contenders.find(({ name }) => name === this.#followed)!.layout
-    const copies = approach(input.mean, this.layout, target, limits)
+    let copies = approach(input.mean, this.layout, target, limits)
+    const left = { copies: limits.copies - copies, cap: limits.cap }
+    copies += evacuate(input.mean, this.layout, strength, left, target)
     return { layout: this.layout, copies, followed: this.#followed, costs: this.#costs() }
   }
 
   #costs(): Record<PlanName, number> {
-    return Object.fromEntries(this.#contenders.map(({ name, cost }) => [name, cost])) as Record<
+    return Object.fromEntries(this.#contenders.map(({ name, mean }) => [name, mean])) as Record<
       PlanName,
       number
     >
@@ -176,37 +159,29 @@ export class ShardPolicy {
     }
   }
 
-  /** Largest load over the mean, under a layout. */
-  #imbalance(work: Float64Array, layout: Layout): number {
-    this.#flow.route(work, layout, this.options.routing)
-    let total = 0
-    let most = 0
-    for (const load of this.#flow.loads) {
-      total += load
-      if (load > most) most = load
-    }
-    return total > 0 ? (most * this.options.instances) / total : 1
-  }
-
-  #advance(contender: Contender, input: PolicyInput): number {
-    if (contender.name === 'static hot replicas') return this.#setHot(contender)
-    const { copies: most, cap } = this.options.limits
-    if (contender.name === 'reactive')
-      return this.#planner.plan(input.last, contender.layout, { copies: most, cap })
-    const work = contender.name === 'level' ? this.#level : this.#risky(input)
-    const copies = this.#planner.plan(work, contender.layout, { copies: most, cap })
-    return copies + this.#spreader.spread(work, contender.layout, { copies: most - copies, cap })
+  /** Every plan serves what came and goes on; what following the present one cost beside each is summed up. */
+  #score(input: PolicyInput, step: ContenderStep): void {
+    this.#setHot(step)
+    const works = { forecast: this.#risky(input), level: this.#level, last: input.last, hot: this.#hot }
+    const memory = Math.max(1 / (MEMORY_DAYS * this.options.day), 1 / this.#steps)
+    const costs = this.#contenders.map((contender, k) => {
+      const { on } = PLANS[k]!
+      if (on === 'hot') return contender.head(step, this.#hot, this.#hotLayout, this.#flow)
+      return contender.plan(step, works[on], this.#flow)
+    })
+    const paid = costs[PLANS.findIndex(({ name }) => name === this.#followed)]!
+    this.#contenders.forEach((contender, k) => {
+      contender.mean += memory * (costs[k]! - contender.mean)
+      contender.regret = Math.max(0, contender.regret + paid - costs[k]!)
+    })
   }
 
   /** Hot replicas are set after a day, and again after 2, 4, 8 ... days: the more is known, the less they change. */
-  #setHot(contender: Contender): number {
+  #setHot({ strength }: ContenderStep): void {
     const { day, instances, limits } = this.options
     const days = this.#steps / day
-    if (!Number.isInteger(Math.log2(days)) || days < 1) return 0
-    const target = hotReplicas(this.#hot, instances, limits.cap)
-    const copies = distance(contender.layout, target)
-    contender.layout.copyFrom(target)
-    return copies
+    if (Number.isInteger(Math.log2(days)) && days >= 1)
+      this.#hotLayout.copyFrom(hotReplicas(this.#hot, instances, limits.cap, strength))
   }
 
   /** The forecast, and beside it the surprise of the last step where it may last: a rise that was missed costs more. */
@@ -223,72 +198,43 @@ export class ShardPolicy {
     return risky
   }
 
+  /** The plan of most regret beyond the copies that it takes to get there, if any. */
   #choose(): void {
-    const memory = MEMORY_DAYS * this.options.day
-    if (this.#steps < memory / 2 || this.#steps - this.#heldSince < memory / 4) return
-    const held = this.#contenders.find(({ name }) => name === this.#followed)!
-    const best = this.#contenders.reduce((a, b) => (b.cost < a.cost ? b : a))
-    const latest = this.#contenders.reduce((a, b) => (b.lately < a.lately ? b : a))
-    if (this.#isWorth(best, best.cost, held.cost, BETTER, LEAST_GAIN)) this.#follow(best)
-    else if (this.#isWorth(latest, latest.lately, held.lately, FAR_BETTER, FAR_GAIN)) this.#follow(latest)
-  }
-
-  /** Getting there costs copies, too: they must pay within the life that a choice is taken to have. */
-  #isWorth({ name, layout }: Contender, cost: number, now: number, share: number, gain: number): boolean {
-    if (name === this.#followed) return false
-    const life = LIFE * MEMORY_DAYS * this.options.day
-    const there = cost + (COPY_PRICE * distance(this.layout, layout)) / life
-    return there <= share * now && there <= now - gain
-  }
-
-  #follow({ name }: Contender): void {
-    this.#followed = name
-    this.#heldSince = this.#steps
+    let most = 0
+    let best: Contender<PlanName> | null = null
+    for (const contender of this.#contenders) {
+      if (contender.name === this.#followed || contender.regret <= DOUBT) continue
+      const gain = contender.regret - DOUBT - COPY_PRICE * distance(this.layout, contender.layout)
+      if (gain <= most) continue
+      most = gain
+      best = contender
+    }
+    if (best === null) return
+    this.#followed = best.name
+    for (const contender of this.#contenders) contender.regret = 0
   }
 
   /** Appends the state. */
   encode(out: ByteWriter): void {
     putLayout(out, this.layout)
-    for (const { layout, serving, cost, lately } of this.#contenders) {
-      putLayout(out, layout)
-      putLayout(out, serving)
-      out.f64(cost)
-      out.f64(lately)
-    }
+    putLayout(out, this.#hotLayout)
+    for (const contender of this.#contenders) contender.encode(out)
     putNumbers(out, this.#level)
     putNumbers(out, this.#hot)
     putList(out, this.#expected)
     out.text(this.#followed)
     out.varint(this.#steps)
-    out.varint(this.#heldSince)
   }
 
   /** Reads a state of the same options. */
   decode(from: ByteReader): void {
     takeLayout(from, this.layout)
-    for (const contender of this.#contenders) {
-      takeLayout(from, contender.layout)
-      takeLayout(from, contender.serving)
-      contender.cost = from.f64()
-      contender.lately = from.f64()
-    }
+    takeLayout(from, this.#hotLayout)
+    for (const contender of this.#contenders) contender.decode(from)
     takeNumbers(from, this.#level)
     takeNumbers(from, this.#hot)
     this.#expected.splice(0, Infinity, ...takeList(from))
     this.#followed = from.text() as PlanName
     this.#steps = from.varint()
-    this.#heldSince = from.varint()
-  }
-}
-
-const putLayout = (out: ByteWriter, layout: Layout) => out.bytes(layout.has)
-
-function takeLayout(from: ByteReader, layout: Layout): void {
-  const has = from.bytes(layout.has.length)
-  for (let at = 0; at < has.length; at++) {
-    const s = Math.floor(at / layout.instances)
-    const i = at % layout.instances
-    if (has[at] === 1 && !layout.holds(s, i)) layout.add(s, i)
-    if (has[at] !== 1 && layout.holds(s, i)) layout.drop(s, i)
   }
 }

@@ -19,7 +19,15 @@ import { workAt } from '../../pipelines/data-sharding/evaluation/trace.ts'
 const DATA = join(import.meta.dirname, '../../../shared/data')
 const HOTEL = join(DATA, 'e_hotel_search_log_part1')
 const FLIGHTS = join(DATA, 'e_flights_keyed_stream')
-const QUIET = { data: null, later: false, alphas: [], seeds: [1], workload: null, log: () => undefined }
+const QUIET = {
+  data: null,
+  later: false,
+  alphas: [],
+  seeds: [1],
+  workload: null,
+  neverWorse: false,
+  log: () => undefined,
+}
 
 describe('the generator is the one of the protocol', () => {
   // The other rows are the same code with another exponent: `forestall evaluate data-sharding --generator` has all nine.
@@ -81,6 +89,21 @@ describe('loads of other kinds', () => {
     const never = report.targets.filter(({ name }) => name.includes('not above the best simple plan'))
     expect(never.length).toBeGreaterThan(0)
     expect(never.filter(({ met }) => !met)).toEqual([])
+  })
+
+  test('the comparison with simple plans is one call: a target each, the tightest first', () => {
+    const { tables, report, notes } = evaluateData({
+      ...QUIET,
+      workload: 'ramp',
+      neverWorse: true,
+      plan: '',
+      replicas: null,
+    })
+    const slacks = tables[0]!.rows.map(({ metrics }) => metrics['slack']!)
+    expect(slacks).toEqual(slacks.toSorted((a, b) => a - b))
+    expect(report.targets.map(({ met }) => met)).toEqual(slacks.map((slack) => slack >= 0))
+    expect(report.plans['ours']).toMatchObject({ compared: 3 })
+    expect(notes[0]).toContain('of 3 comparisons')
   })
 
   test('a workload is a function of its seed, and an unknown one is refused', () => {

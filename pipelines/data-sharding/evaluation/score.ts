@@ -1,7 +1,6 @@
 import { quantileType7 } from '#core/math'
 import type { Metrics } from '#core/evaluation'
-import { stepCost } from '../policy.ts'
-import { Flow, type Layout, type Routing } from '../placement/index.ts'
+import { Flow, type Layout, type Routing, stepCost } from '../placement/index.ts'
 import { totalsOf, type Trace, workAt } from './trace.ts'
 
 const SLO = 10

@@ -1,5 +1,6 @@
 import { atMost, type Target } from '#core/evaluation'
 import { OURS, type TraceTables } from './cases.ts'
+import { AS_GOOD } from './never-worse.ts'
 import type { PlanRow } from './plans.ts'
 
 const atLeast = (name: string, value: number, target: number): Target => ({
@@ -70,8 +71,6 @@ const SIMPLE = [
   'bounded loads',
   'EWMA',
 ]
-/** A plan is as good as another within this much of its cost, and 0.2 % of an instance's mean load. */
-const AS_GOOD = { factor: 1.1, add: 0.002 }
 
 /** Ours against the best of the simple plans under the same routing and replicas, in the cost that the policy states. */
 function neverWorse(name: string, plans: readonly PlanRow[]): Target[] {

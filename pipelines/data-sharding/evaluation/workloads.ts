@@ -6,7 +6,7 @@ import type { Trace } from './trace.ts'
 const KEYS = 2048
 const SEGMENTS = 256
 const DAY = 96
-const STEPS = 14 * DAY
+const DAYS = 14
 const QUERIES = 1200
 
 /** Relative weight of each rank of popularity, and of a key at a step beside it. */
@@ -16,6 +16,8 @@ interface Workload {
   level(t: number): number
   /** A factor of the key at the step. */
   factor(key: number, t: number): number
+  /** Days of the trace; 14 unless told. */
+  readonly days?: number
 }
 
 const scattered = (rank: number, salt: string) => h32(`${salt}${rank}`) % KEYS
@@ -24,19 +26,23 @@ const plain = { level: daily, factor: () => 1 }
 /** Which key has which rank of popularity. */
 const OWNERS = Int32Array.from({ length: KEYS }, (_, r) => scattered(r, 'o'))
 /** The key that is suddenly hot, three hours each. */
-const SUDDEN = Int32Array.from({ length: Math.ceil(STEPS / 12) }, (_, k) => scattered(k, 'hot'))
+const SUDDEN = Int32Array.from({ length: Math.ceil((DAYS * DAY) / 12) }, (_, k) => scattered(k, 'hot'))
+
+/** A hot window that moves through the key space, once around in so many days. */
+const sweep = (days: number): Workload => ({
+  ...plain,
+  alpha: 0.6,
+  factor: (key, t) => {
+    const gap = Math.abs(((key / KEYS - t / (days * DAY)) % 1) + 1) % 1
+    return Math.min(gap, 1 - gap) < 0.02 ? 40 : 1
+  },
+})
 
 /** Loads of other kinds than those that settings were chosen on. */
 const WORKLOADS: Readonly<Record<string, Workload>> = {
-  // A hot window that moves through the key space, once around in four days.
-  sweep: {
-    ...plain,
-    alpha: 0.6,
-    factor: (key, t) => {
-      const gap = Math.abs(((key / KEYS - t / (4 * DAY)) % 1) + 1) % 1
-      return Math.min(gap, 1 - gap) < 0.02 ? 40 : 1
-    },
-  },
+  sweep: sweep(4),
+  'fast sweep': sweep(1),
+  'slow sweep': sweep(12),
   // Another key every 3 hours takes a fifth of all queries.
   sudden: {
     ...plain,
@@ -53,8 +59,8 @@ const WORKLOADS: Readonly<Record<string, Workload>> = {
   ramp: {
     ...plain,
     alpha: 1.1,
-    level: (t) => 0.5 + (1.5 * t) / STEPS,
-    factor: (key, t) => 1 + ((key % 7) * t) / STEPS,
+    level: (t) => 0.5 + (1.5 * t) / (DAYS * DAY),
+    factor: (key, t) => 1 + ((key % 7) * t) / (DAYS * DAY),
   },
   // Every key the same, no cycle: there is nothing to forecast.
   noise: { ...plain, alpha: 0, level: () => 1 },
@@ -63,6 +69,19 @@ const WORKLOADS: Readonly<Record<string, Workload>> = {
     ...plain,
     alpha: 0.9,
     factor: (key, t) => (key % 2 === Math.floor(t / 2) % 2 ? 8 : 1),
+  },
+  // Every two hours of the day have hot keys of their own, the same ones each day.
+  periodic: {
+    ...plain,
+    alpha: 0.8,
+    factor: (key, t) => (key % 12 === Math.floor(t / 8) % 12 ? 12 : 1),
+  },
+  // Every day of the week has hot keys of its own.
+  weekly: {
+    ...plain,
+    alpha: 0.8,
+    days: 28,
+    factor: (key, t) => (key % 7 === Math.floor(t / DAY) % 7 ? 12 : 1),
   },
 }
 
@@ -103,8 +122,10 @@ export function workloadTrace(name: string, seed: number): Trace {
   const keys = new Int32Array(KEYS)
   const weights = Float64Array.from({ length: KEYS }, (_, r) => (r + 1) ** -kind.alpha)
   const cdf = new Float64Array(KEYS)
-  const work = new Float64Array(STEPS * SEGMENTS)
-  for (let t = 0; t < STEPS; t++) {
+  const days = kind.days ?? DAYS
+  const steps = days * DAY
+  const work = new Float64Array(steps * SEGMENTS)
+  for (let t = 0; t < steps; t++) {
     let sum = 0
     for (let r = 0; r < KEYS; r++) {
       const key = OWNERS[r]!
@@ -119,11 +140,11 @@ export function workloadTrace(name: string, seed: number): Trace {
     name: `${name} seed ${seed}`,
     segments: SEGMENTS,
     instances: 8,
-    steps: STEPS,
+    steps,
     work,
     calendar: null,
-    start: 3 * DAY,
-    t0: 6 * DAY,
+    start: Math.floor(days / 4) * DAY,
+    t0: Math.floor((3 * days) / 7) * DAY,
     day: DAY,
     week: 7 * DAY,
     leadSteps: 2,

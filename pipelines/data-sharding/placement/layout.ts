@@ -1,4 +1,8 @@
 import { h32 } from './hash.ts'
+import { evenStrength, type Strength } from './strength.ts'
+
+/** Values that a hash may have. */
+const RANGE = 2 ** 32
 
 /** Which instances hold which segments: a matrix of flags, with the counts that planners ask for all the time. */
 export class Layout {
@@ -61,21 +65,31 @@ export class Layout {
 
 /**
  * Instances by preference of each segment: rendezvous hashing, the largest `h32("s{s}|i{i}")` first
- * (Thaler and Ravishankar 1998). Row s holds every instance once.
+ * (Thaler and Ravishankar 1998), weighted by strength where that is given: the largest -strength / ln(hash as a share of
+ * its range) first, so that first places are shared out by strength, and only what an instance gains or loses moves
+ * (Schindelhauer and Schomaker 2005). Row s holds every instance once; those that are down come last.
  */
-export function rendezvousOrder(segments: number, instances: number): Uint8Array {
+export function rendezvousOrder(
+  segments: number,
+  instances: number,
+  strength = evenStrength(instances),
+): Uint8Array {
   const order = new Uint8Array(segments * instances)
+  const { values, isEven } = strength
   for (let s = 0; s < segments; s++) {
-    const hashes = Array.from({ length: instances }, (_, i) => h32(`s${s}|i${i}`))
-    const ranked = hashes.map((_, i) => i).sort((a, b) => hashes[b]! - hashes[a]! || a - b)
+    const scores = Array.from({ length: instances }, (_, i) => {
+      const hash = h32(`s${s}|i${i}`)
+      return isEven ? hash : values[i]! / -Math.log((hash + 0.5) / RANGE)
+    })
+    const ranked = scores.map((_, i) => i).sort((a, b) => scores[b]! - scores[a]! || a - b)
     order.set(ranked, s * instances)
   }
   return order
 }
 
 /** One replica of every segment, at its first instance by rendezvous hashing. */
-export function rendezvousLayout(segments: number, instances: number): Layout {
-  const order = rendezvousOrder(segments, instances)
+export function rendezvousLayout(segments: number, instances: number, strength?: Strength): Layout {
+  const order = rendezvousOrder(segments, instances, strength)
   const layout = new Layout(segments, instances)
   for (let s = 0; s < segments; s++) layout.add(s, order[s * instances]!)
   return layout
@@ -86,12 +100,20 @@ export const byLoad = (loads: ArrayLike<number>): number[] =>
   Array.from({ length: loads.length }, (_, s) => s).sort((a, b) => loads[b]! - loads[a]! || a - b)
 
 /** Rendezvous placement, and a second replica of the segments of most load, until there are `cap` replicas. */
-export function hotReplicas(loads: ArrayLike<number>, instances: number, cap: number): Layout {
+export function hotReplicas(
+  loads: ArrayLike<number>,
+  instances: number,
+  cap: number,
+  strength = evenStrength(instances),
+): Layout {
   const segments = loads.length
-  const order = rendezvousOrder(segments, instances)
-  const layout = rendezvousLayout(segments, instances)
-  for (const s of byLoad(loads).slice(0, Math.max(0, cap - segments)))
-    if (instances > 1) layout.add(s, order[s * instances + 1]!)
+  const order = rendezvousOrder(segments, instances, strength)
+  const layout = new Layout(segments, instances)
+  for (let s = 0; s < segments; s++) layout.add(s, order[s * instances]!)
+  for (const s of byLoad(loads).slice(0, Math.max(0, cap - segments))) {
+    const second = order[s * instances + 1]
+    if (second !== undefined && strength.values[second]! > 0) layout.add(s, second)
+  }
   return layout
 }
 

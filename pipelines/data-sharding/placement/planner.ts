@@ -1,5 +1,6 @@
-import { Flow, hottest, type Routing } from './flow.ts'
+import { Flow, type Routing } from './flow.ts'
 import type { Layout } from './layout.ts'
+import { evenStrength, type Strength } from './strength.ts'
 
 /** What a planner may do in one step. */
 export interface PlanLimits {
@@ -26,19 +27,18 @@ interface Step {
 
 const NO_STEP: Step = { delta: 0, kind: 'move', segment: -1, to: -1, transfer: 0 }
 const square = (x: number) => x * x
-const sumOf = (loads: Float64Array) => loads.reduce((sum, l) => sum + l, 0)
 
-/** The least loaded instance that does not hold the segment; -1 if all do. */
-export function coldestWithout(loads: Float64Array, layout: Layout, segment: number): number {
+/** The instance with the lowest level that is up and does not hold the segment; -1 if there is none. */
+export function coldestWithout(flow: Flow, { values }: Strength, layout: Layout, segment: number): number {
   let to = -1
   for (let i = 0; i < layout.instances; i++)
-    if (!layout.holds(segment, i) && (to < 0 || loads[i]! < loads[to]!)) to = i
+    if (values[i]! > 0 && !layout.holds(segment, i) && (to < 0 || flow.level(i) < flow.level(to))) to = i
   return to
 }
 
-/** Plans one step: changes the layout for the work expected and returns the copies started. */
+/** Plans one step: changes the layout for the work expected and returns the copies started. Nothing is put on what is down. */
 export interface Planner {
-  plan(work: ArrayLike<number>, layout: Layout, limits: PlanLimits): number
+  plan(work: ArrayLike<number>, layout: Layout, limits: PlanLimits, strength?: Strength): number
 }
 
 /** The protocol's planner for the routing: moves and copies off the hottest instance while that evens the load out. */
@@ -48,70 +48,88 @@ export const createPlanner = (segments: number, instances: number, routing: Rout
 /** Loads are kept up to date by increments, and gains are differences of squares: other orders break ties otherwise. */
 class EqualPlanner implements Planner {
   readonly #flow: Flow
+  readonly #even: Strength
+  #strength: Strength
 
   constructor(segments: number, instances: number) {
     this.#flow = new Flow(segments, instances)
+    this.#even = evenStrength(instances)
+    this.#strength = this.#even
   }
 
-  plan(work: ArrayLike<number>, layout: Layout, limits: PlanLimits): number {
-    this.#flow.route(work, layout, 'equal')
-    const { loads } = this.#flow
-    const mean = sumOf(loads) / loads.length
+  plan(work: ArrayLike<number>, layout: Layout, limits: PlanLimits, strength = this.#even): number {
+    this.#strength = strength
+    this.#flow.route(work, layout, 'equal', strength)
+    const mean = this.#flow.meanLevel()
     let copies = 0
     while (copies < limits.copies) {
-      const hot = hottest(loads)
-      if (!(loads[hot]! > TOLERANCE * mean)) break
+      const hot = this.#flow.hottest()
+      if (!(this.#flow.level(hot) > TOLERANCE * mean) || strength.values[hot] === 0) break
       const step = this.#best(work, layout, hot, mean)
       if (!(-step.delta > LEAST_GAIN * mean * mean)) break
-      if (step.kind === 'move') this.#move(step, layout, hot)
+      if (step.kind === 'move') this.#move(step, work, layout, hot)
       else {
         if (layout.total >= limits.cap && !this.#makeRoom(step, work, layout, mean)) break
-        this.#copy(step.segment, step.to, work, layout)
+        this.#share(step.segment, step.to, work, layout, 1)
       }
       copies++
     }
     return copies
   }
 
+  /** What `change` of the load of an instance does to the sum of squares by strength. */
+  #delta(instance: number, change: number): number {
+    const load = this.#flow.loads[instance]!
+    const strength = this.#strength.values[instance]!
+    return strength > 0 ? (square(load + change) - square(load)) / strength : 0
+  }
+
   #best(work: ArrayLike<number>, layout: Layout, hot: number, mean: number): Step {
-    const { loads } = this.#flow
+    const { values } = this.#strength
     let best = NO_STEP
     for (let segment = 0; segment < layout.segments; segment++) {
-      const transfer = work[segment]! / layout.count[segment]!
-      if (!layout.holds(segment, hot) || !(transfer > 0)) continue
-      const to = coldestWithout(loads, layout, segment)
+      if (!layout.holds(segment, hot) || !(work[segment]! > 0)) continue
+      const to = coldestWithout(this.#flow, this.#strength, layout, segment)
       if (to < 0) continue
-      const move =
-        square(loads[hot]! - transfer) -
-        square(loads[hot]!) +
-        (square(loads[to]! + transfer) - square(loads[to]!))
+      const transfer = (work[segment]! / this.#flow.held(layout, segment)) * values[hot]!
+      const move = this.#moveDelta(segment, hot, to, transfer, work, layout)
       if (move < best.delta) best = { delta: move, kind: 'move', segment, to, transfer }
-      const copy = this.#copyDelta(segment, to, work, layout)
-      const edge = transfer > LARGE_SHARE * mean ? 1 : REPLICA_EDGE
+      const copy = this.#shareDelta(segment, to, work, layout, 1)
+      const edge = transfer > LARGE_SHARE * mean * values[hot]! ? 1 : REPLICA_EDGE
       if (copy < best.delta * edge) best = { delta: copy, kind: 'copy', segment, to, transfer }
     }
     return best
   }
 
-  #copyDelta(segment: number, to: number, work: ArrayLike<number>, layout: Layout): number {
-    const { loads } = this.#flow
-    const held = layout.count[segment]!
-    const next = work[segment]! / (held + 1)
+  #moveDelta(
+    segment: number,
+    hot: number,
+    to: number,
+    transfer: number,
+    work: ArrayLike<number>,
+    layout: Layout,
+  ): number {
+    const { values } = this.#strength
+    if (values[hot] === values[to]) return this.#delta(hot, -transfer) + this.#delta(to, transfer)
+    const held = this.#flow.held(layout, segment)
+    const next = work[segment]! / (held - values[hot]! + values[to]!)
     const change = next - work[segment]! / held
-    let delta = square(loads[to]! + next) - square(loads[to]!)
+    let delta = this.#delta(hot, -transfer) + this.#delta(to, next * values[to]!)
     for (let i = 0; i < layout.instances; i++)
-      if (layout.holds(segment, i)) delta += square(loads[i]! + change) - square(loads[i]!)
+      if (i !== hot && layout.holds(segment, i)) delta += this.#delta(i, change * values[i]!)
     return delta
   }
 
-  #dropDelta(segment: number, from: number, work: ArrayLike<number>, layout: Layout): number {
-    const { loads } = this.#flow
-    const held = layout.count[segment]!
-    const share = work[segment]! / held
-    const change = work[segment]! / (held - 1) - share
-    let delta = square(loads[from]! - share) - square(loads[from]!)
+  /** A replica more (`sign` 1) or less (-1) at an instance: what it does to the sum of squares. */
+  #shareDelta(segment: number, at: number, work: ArrayLike<number>, layout: Layout, sign: 1 | -1): number {
+    const { values } = this.#strength
+    const held = this.#flow.held(layout, segment)
+    const unit = work[segment]! / held
+    const next = work[segment]! / (held + sign * values[at]!)
+    const change = next - unit
+    let delta = this.#delta(at, sign > 0 ? next * values[at]! : -unit * values[at]!)
     for (let i = 0; i < layout.instances; i++)
-      if (i !== from && layout.holds(segment, i)) delta += square(loads[i]! + change) - square(loads[i]!)
+      if (i !== at && layout.holds(segment, i)) delta += this.#delta(i, change * values[i]!)
     return delta
   }
 
@@ -123,93 +141,100 @@ class EqualPlanner implements Planner {
       if (layout.count[s]! < 2) continue
       for (let i = 0; i < layout.instances; i++) {
         if (!layout.holds(s, i)) continue
-        const delta = this.#dropDelta(s, i, work, layout)
+        const isLastUp = this.#flow.held(layout, s) - this.#strength.values[i]! <= 0
+        const delta = isLastUp ? Infinity : this.#shareDelta(s, i, work, layout, -1)
         if (delta >= least) continue
         least = delta
         at = s * layout.instances + i
       }
     }
     if (at < 0 || !(-(least + step.delta) > LEAST_GAIN * mean * mean)) return false
-    this.#drop(Math.floor(at / layout.instances), at % layout.instances, work, layout)
+    this.#share(Math.floor(at / layout.instances), at % layout.instances, work, layout, -1)
     return true
   }
 
-  #move(step: Step, layout: Layout, hot: number): void {
+  #move(step: Step, work: ArrayLike<number>, layout: Layout, hot: number): void {
     const { loads } = this.#flow
-    loads[hot]! -= step.transfer
-    loads[step.to]! += step.transfer
+    const { values } = this.#strength
+    if (values[hot] === values[step.to]) {
+      loads[hot]! -= step.transfer
+      loads[step.to]! += step.transfer
+      layout.drop(step.segment, hot)
+      layout.add(step.segment, step.to)
+      return
+    }
     layout.drop(step.segment, hot)
     layout.add(step.segment, step.to)
+    this.#flow.route(work, layout, 'equal', this.#strength)
   }
 
-  #copy(segment: number, to: number, work: ArrayLike<number>, layout: Layout): void {
+  /** Adds (`sign` 1) or drops (-1) a replica and shares the segment anew among those that hold it. */
+  #share(segment: number, at: number, work: ArrayLike<number>, layout: Layout, sign: 1 | -1): void {
     const { loads } = this.#flow
-    const held = layout.count[segment]!
-    const next = work[segment]! / (held + 1)
-    const change = next - work[segment]! / held
-    for (let i = 0; i < layout.instances; i++) if (layout.holds(segment, i)) loads[i]! += change
-    loads[to]! += next
-    layout.add(segment, to)
-  }
-
-  #drop(segment: number, from: number, work: ArrayLike<number>, layout: Layout): void {
-    const { loads } = this.#flow
-    const held = layout.count[segment]!
-    const share = work[segment]! / held
-    const change = work[segment]! / (held - 1) - share
-    for (let i = 0; i < layout.instances; i++) if (i !== from && layout.holds(segment, i)) loads[i]! += change
-    loads[from]! -= share
-    layout.drop(segment, from)
+    const { values } = this.#strength
+    const held = this.#flow.held(layout, segment)
+    const unit = work[segment]! / held
+    const next = work[segment]! / (held + sign * values[at]!)
+    const change = next - unit
+    for (let i = 0; i < layout.instances; i++)
+      if (i !== at && layout.holds(segment, i)) loads[i]! += change * values[i]!
+    loads[at]! += sign > 0 ? next * values[at]! : -unit * values[at]!
+    if (sign > 0) layout.add(segment, at)
+    else layout.drop(segment, at)
   }
 }
 
 /** The same on water-filled loads; a copy is preferred to a move that gains as much. */
 class LivePlanner implements Planner {
   readonly #flow: Flow
+  readonly #even: Strength
 
   constructor(segments: number, instances: number) {
     this.#flow = new Flow(segments, instances)
+    this.#even = evenStrength(instances)
   }
 
-  plan(work: ArrayLike<number>, layout: Layout, limits: PlanLimits): number {
-    const { loads } = this.#flow
+  plan(work: ArrayLike<number>, layout: Layout, limits: PlanLimits, strength = this.#even): number {
     let copies = 0
     while (copies < limits.copies) {
-      this.#flow.route(work, layout, 'live')
-      const mean = sumOf(loads) / loads.length
-      const hot = hottest(loads)
-      if (!(loads[hot]! > TOLERANCE * mean)) break
-      const step = this.#best(layout, hot)
+      this.#flow.route(work, layout, 'live', strength)
+      const mean = this.#flow.meanLevel()
+      const hot = this.#flow.hottest()
+      if (!(this.#flow.level(hot) > TOLERANCE * mean) || strength.values[hot] === 0) break
+      const step = this.#best(layout, hot, strength)
       if (!(-step.delta > LEAST_GAIN * mean * mean)) break
-      this.#take(step, layout, hot, limits.cap)
+      this.#take(step, layout, hot, limits.cap, strength)
       copies++
     }
     return copies
   }
 
-  #best(layout: Layout, hot: number): Step {
-    const { loads, shares } = this.#flow
+  #best(layout: Layout, hot: number, strength: Strength): Step {
+    const { shares } = this.#flow
+    const { values } = strength
     let best = NO_STEP
     for (let segment = 0; segment < layout.segments; segment++) {
       const share = shares[segment * layout.instances + hot]!
       if (!layout.holds(segment, hot) || !(share > 0)) continue
-      const to = coldestWithout(loads, layout, segment)
+      const to = coldestWithout(this.#flow, strength, layout, segment)
       if (to < 0) continue
-      const gap = loads[hot]! - loads[to]!
-      const transfer = Math.min(share, gap / 2)
-      const copy = 2 * transfer * (transfer - gap)
+      const gap = this.#flow.level(hot) - this.#flow.level(to)
+      // 2 where both have strength 1: what levels come together by for a unit of work.
+      const close = 1 / values[hot]! + 1 / values[to]!
+      const transfer = Math.min(share, gap / close)
+      const copy = 2 * transfer * ((transfer * close) / 2 - gap)
       if (copy < best.delta) best = { delta: copy, kind: 'copy', segment, to, transfer }
-      const move = 2 * share * (share - gap)
+      const move = 2 * share * ((share * close) / 2 - gap)
       if (move < best.delta) best = { delta: move, kind: 'move', segment, to, transfer: share }
     }
     return best
   }
 
   /** At the cap the least used replica goes, or a plain move is made if that one carries more than half the transfer. */
-  #take(step: Step, layout: Layout, hot: number, cap: number): void {
+  #take(step: Step, layout: Layout, hot: number, cap: number, strength: Strength): void {
     let isMove = step.kind === 'move'
     if (!isMove && layout.total >= cap) {
-      const least = leastUsed(this.#flow.shares, layout)
+      const least = leastUsed(this.#flow, layout, strength)
       if (least < 0 || this.#flow.shares[least]! > step.transfer / 2) isMove = true
       else layout.drop(Math.floor(least / layout.instances), least % layout.instances)
     }
@@ -219,82 +244,16 @@ class LivePlanner implements Planner {
 }
 
 /** Index (`segment * instances + instance`) of the replica that carries least, where there is another one; -1 if none. */
-function leastUsed(shares: Float64Array, layout: Layout): number {
+function leastUsed(flow: Flow, layout: Layout, { values }: Strength): number {
+  const { shares } = flow
   let least = -1
   for (let s = 0; s < layout.segments; s++) {
     if (layout.count[s]! < 2) continue
     for (let i = 0; i < layout.instances; i++) {
       const at = s * layout.instances + i
-      if (layout.has[at] === 1 && (least < 0 || shares[at]! < shares[least]!)) least = at
+      if (layout.has[at] !== 1 || (least >= 0 && shares[at]! >= shares[least]!)) continue
+      if (flow.held(layout, s) - values[i]! > 0) least = at
     }
   }
   return least
-}
-
-/** When a second replica of a hot segment may take the place of another's at the cap. */
-export interface SpreadRule {
-  /** It must carry so many times the work of the other, ... */
-  readonly ratio: number
-  /** ... and this share of an instance's mean beyond. */
-  readonly least: number
-}
-
-/** The rule of the protocol. */
-export const PROTOCOL_SPREAD: SpreadRule = { ratio: 2, least: 0.02 }
-
-/** Among segments that have several replicas the one with the least work per replica; -1 if none. */
-function coldestReplica(work: ArrayLike<number>, layout: Layout): number {
-  let cold = -1
-  let least = Infinity
-  for (let s = 0; s < layout.segments; s++) {
-    const each = work[s]! / layout.count[s]!
-    if (layout.count[s]! < 2 || each >= least) continue
-    least = each
-    cold = s
-  }
-  return cold
-}
-
-/** The most loaded instance that holds the segment. */
-function hottestHolder(loads: Float64Array, layout: Layout, segment: number): number {
-  let at = -1
-  for (let i = 0; i < layout.instances; i++)
-    if (layout.holds(segment, i) && (at < 0 || loads[i]! > loads[at]!)) at = i
-  return at
-}
-
-/** Spends copies that are left on a second replica of the hottest segments that have one only. Returns the copies. */
-export class Spreader {
-  readonly #flow: Flow
-  readonly #routing: Routing
-  readonly #rule: SpreadRule
-
-  constructor(segments: number, instances: number, routing: Routing, rule: SpreadRule = PROTOCOL_SPREAD) {
-    this.#flow = new Flow(segments, instances)
-    this.#routing = routing
-    this.#rule = rule
-  }
-
-  spread(work: ArrayLike<number>, layout: Layout, limits: PlanLimits): number {
-    let copies = 0
-    for (; copies < limits.copies; copies++) {
-      this.#flow.route(work, layout, this.#routing)
-      const { loads } = this.#flow
-      const mean = sumOf(loads) / loads.length
-      let hot = -1
-      for (let s = 0; s < layout.segments; s++)
-        if (layout.count[s] === 1 && (hot < 0 || work[s]! > work[hot]!)) hot = s
-      if (hot < 0 || !(work[hot]! > 0)) break
-      if (layout.total >= limits.cap) {
-        const cold = coldestReplica(work, layout)
-        if (cold < 0 || work[hot]! < this.#rule.ratio * work[cold]! + this.#rule.least * mean) break
-        layout.drop(cold, hottestHolder(loads, layout, cold))
-        this.#flow.route(work, layout, this.#routing)
-      }
-      const to = coldestWithout(loads, layout, hot)
-      if (to < 0) break
-      layout.add(hot, to)
-    }
-    return copies
-  }
 }
