@@ -4,7 +4,7 @@ import { type ForecasterOptions, type ResolvedOptions, resolveOptions } from './
 import { type Observation, SeriesForecaster } from './series-forecaster.ts'
 
 /** Version of the snapshot's layout; one that differs is refused. */
-const VERSION = 2
+const VERSION = 3
 
 /** The forecasters of many series of one kind, by key. */
 export interface ForecasterBank {

@@ -12,6 +12,8 @@ const MEDIAN_SHARE = 0.25
 const ORIGINS_PER_FACT = 3
 /** and no more than half the square of how many times a reach fits into the backtest: a long reach sees few independent stretches. */
 const FACTS_OF_SQUARE = 0.5
+/** With as many steps of backtest a level that is not in it may be as far as the prior says; with fewer no further than a walk of the steps seen. */
+const LONG_BACKTEST = 200
 const LOW = 0
 const HIGH = 4
 
@@ -59,8 +61,8 @@ export class Conformal {
   /**
    * Starts from errors: `origins` rows of `horizon`, NaN where unknown, times `unit`. Steps without errors
    * take the last known step, growing with the square root of the distance (a random walk). `prior` (> 0): the
-   * standard deviation of one step when nothing is known; it fades as errors come in, so that few errors
-   * give an honestly wide interval. `keep` (0..1) is the share of the present
+   * standard deviation when nothing is known; it fades as errors come in, so that few errors
+   * give an honestly wide interval. `step`: that of one step as far as the history shows it (`stepSpread`). `keep` (0..1) is the share of the present
    * offsets that stays: what observation has taught outlives a refit. `stride`: steps between origins.
    */
   calibrate(
@@ -68,19 +70,23 @@ export class Conformal {
     origins: number,
     unit: number,
     prior: number,
+    step: number,
     keep: number,
     stride = 1,
   ): void {
     const pool = new Float64Array(origins * 3)
+    const isYoung = 1 - Math.min(1, (origins * stride) / LONG_BACKTEST)
     let known = 0
     for (let h = 1; h <= this.horizon; h++) {
       const n = this.#pool(errors, origins, h, unit, pool)
+      const walk = Math.min(prior, step * Math.sqrt(h))
+      const unknown = walk + (1 - isYoung) * (prior - walk)
       if (n > 0) {
         const facts = Math.min(origins / ORIGINS_PER_FACT, FACTS_OF_SQUARE * ((origins * stride) / h) ** 2)
-        this.#setFrom(pool.subarray(0, n).sort(), h, Math.max(1, facts), prior, keep)
+        this.#setFrom(pool.subarray(0, n).sort(), h, facts, unknown, keep)
         known = h
-      } else if (known > 0) this.#grow(known, h)
-      else this.#setPrior(h, prior)
+      } else if (known > 0) this.#grow(known, h, unknown)
+      else this.#setPrior(h, step)
     }
   }
 
@@ -148,23 +154,27 @@ export class Conformal {
     this.#typical[h - 1] = sum / sorted.length
     for (let level = 0; level < LEVELS; level++) {
       const p = QUANTILE_LEVELS[level] as number
-      const learnt = p === 0.5 ? MEDIAN_SHARE * quantileType7(sorted, p) : cautiousQuantile(sorted, p, facts)
+      const learnt =
+        p === 0.5 ? MEDIAN_SHARE * quantileType7(sorted, p) : cautiousQuantile(sorted, p, Math.max(1, facts))
       const value = learnt + (2 * prior * (NORMAL[level] as number)) / (1 + facts) ** 2
       const at = (h - 1) * LEVELS + level
       this.#offsets[at] = keep * (this.#offsets[at] as number) + (1 - keep) * value
     }
   }
 
-  #grow(from: number, h: number): void {
+  #grow(from: number, h: number, prior: number): void {
     const factor = Math.sqrt(h / from)
     this.#typical[h - 1] = factor * (this.#typical[from - 1] as number)
     for (let level = 0; level < LEVELS; level++) {
-      this.#offsets[(h - 1) * LEVELS + level] = factor * this.offset(from, level)
+      const grown = factor * this.offset(from, level)
+      const unknown = prior * (NORMAL[level] as number)
+      this.#offsets[(h - 1) * LEVELS + level] =
+        unknown < 0 ? Math.min(grown, unknown) : unknown > 0 ? Math.max(grown, unknown) : grown
     }
   }
 
-  #setPrior(h: number, prior: number): void {
-    const width = prior * Math.sqrt(h)
+  #setPrior(h: number, step: number): void {
+    const width = step * Math.sqrt(h)
     this.#typical[h - 1] = width
     for (let level = 0; level < LEVELS; level++) {
       this.#offsets[(h - 1) * LEVELS + level] = width * (NORMAL[level] as number)

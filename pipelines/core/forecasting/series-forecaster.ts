@@ -1,6 +1,7 @@
 import type { ByteReader, ByteWriter } from '#core/math'
 import { LEVELS } from '#core/math'
 import { chooseChampion } from './champion.ts'
+import { beyondRange, stepSpread } from './cold-start.ts'
 import { Conformal, widen } from './conformal.ts'
 import { createModel } from './create-model.ts'
 import { dayTypeDoubt, knowsWeek, MOST_LOG_SPREAD } from './day-types.ts'
@@ -20,6 +21,8 @@ export type Observation = 'accepted' | 'restarted' | 'not-finite' | 'negative' |
 
 /** First fit after this many values, then at every doubling until the schedule takes over. */
 const FIRST_FIT = 12
+/** Before it only the scale and the size of a step are learnt, at the second value and then at about every half more. */
+const FIRST_LOOK = 2
 /** This many values outside the scale since the fit mean that the series has changed its size: fit again. A first negative value does so at once. */
 const EXTREMES_BEFORE_REFIT = 6
 /** Share of the tracked intervals that survives a fit, if the one before rested on about as many values (a cold start's guess must not survive). */
@@ -27,6 +30,8 @@ const KEPT_AT_REFIT = 0.5
 const AS_MANY = 0.8
 /** How far above all it has seen a logarithmic quantile may reach with 200 values behind it (a factor of 2, more with fewer). */
 const HEADROOM = Math.LN2
+/** With fewer values that factor is no more than this power of 2. */
+const MOST_HEADROOMS = 5
 const NOTHING_SEEN = -1
 
 /**
@@ -48,11 +53,13 @@ export class SeriesForecaster {
   #model: ForecastModel = createModel('naive')
   #index = NOTHING_SEEN
   #finite = 0
-  #nextEarlyFit = FIRST_FIT
+  #nextEarlyFit = FIRST_LOOK
   #fittedAtMs = 0
   #extremes = 0
   #fittedPoints = 0
+  /** Largest and least value seen (warped). */
   #reach = 0
+  #floor = 0
   #lastError = 0
   /** The model that stands at every fit without a contest; '' = each fit chooses. */
   #adopted = ''
@@ -130,7 +137,7 @@ export class SeriesForecaster {
       this.#history.push(this.#refusal(value) === undefined ? value : NaN)
     }
     this.#fit()
-    while (this.#finite >= this.#nextEarlyFit) this.#nextEarlyFit *= 2
+    this.#planNextFit()
     if (this.#finite > 0) this.#keepForScoring(this.#index)
   }
 
@@ -212,7 +219,8 @@ export class SeriesForecaster {
 
   /** Writes the whole state; equal states, equal bytes. */
   encode(writer: ByteWriter): void {
-    for (const value of [this.#index, this.#fittedAtMs, this.#reach, this.#lastError]) writer.f64(value)
+    for (const value of [this.#index, this.#fittedAtMs, this.#reach, this.#floor, this.#lastError])
+      writer.f64(value)
     for (const value of [this.#finite, this.#nextEarlyFit, this.#extremes, this.#fittedPoints])
       writer.varint(value)
     writer.text(this.#model.name)
@@ -227,6 +235,7 @@ export class SeriesForecaster {
     this.#index = reader.f64()
     this.#fittedAtMs = reader.f64()
     this.#reach = reader.f64()
+    this.#floor = reader.f64()
     this.#lastError = reader.f64()
     this.#finite = reader.varint()
     this.#nextEarlyFit = reader.varint()
@@ -253,7 +262,7 @@ export class SeriesForecaster {
     this.#told = 0
     this.#finite = 0
     this.#fittedPoints = 0
-    this.#nextEarlyFit = FIRST_FIT
+    this.#nextEarlyFit = FIRST_LOOK
     this.#index = index - 1
   }
 
@@ -280,6 +289,7 @@ export class SeriesForecaster {
     if (!Number.isNaN(warped)) {
       this.#score(index, warped)
       this.#reach = Math.max(this.#reach, warped)
+      this.#floor = Math.min(this.#floor, warped)
       if (this.#scale.isExtreme(warped)) this.#extremes++
       if (value < 0 && this.#scale.kind === 'log' && this.options.scale === 'auto')
         this.#extremes += EXTREMES_BEFORE_REFIT
@@ -299,9 +309,16 @@ export class SeriesForecaster {
     this.#log.recordMany(n, index, this.options.stepMs, dueSteps, dueErrors)
   }
 
+  #planNextFit(): void {
+    while (this.#finite >= this.#nextEarlyFit) {
+      const next = this.#nextEarlyFit
+      this.#nextEarlyFit = next < FIRST_FIT ? Math.ceil(1.5 * next) : 2 * next
+    }
+  }
+
   #isFitDue(index: number): boolean {
     if (this.#finite >= this.#nextEarlyFit) {
-      while (this.#finite >= this.#nextEarlyFit) this.#nextEarlyFit *= 2
+      this.#planNextFit()
       if (this.#finite < 2 * this.options.refitEvery) return true
     }
     if (this.#extremes >= EXTREMES_BEFORE_REFIT) return true
@@ -318,9 +335,10 @@ export class SeriesForecaster {
     }
     const before = this.#scale.kind
     this.#scale = fitScale(values, nonNegative && this.options.scale === 'auto' ? 'log' : this.options.scale)
-    this.#reach = values.reduce((most, value) => (value > most ? value : most), -Infinity)
-    this.#reach = this.#scale.warp(this.#reach)
-    const model = values.map((value) => this.#scale.toModel(this.#scale.warp(value)))
+    const warped = values.map((value) => this.#scale.warp(value))
+    this.#reach = warped.reduce((most, value) => (value > most ? value : most), -Infinity)
+    this.#floor = warped.reduce((least, value) => (value < least ? value : least), Infinity)
+    const model = warped.map((value) => this.#scale.toModel(value))
     const champion = chooseChampion(model, horizon, seasons, this.#adopted, this.#library)
     const isSteady = before === this.#scale.kind && this.#fittedPoints >= AS_MANY * this.#finite
     if (before !== this.#scale.kind) {
@@ -333,6 +351,7 @@ export class SeriesForecaster {
       champion.origins,
       this.#scale.spread,
       this.#scale.prior,
+      stepSpread(warped, this.#scale.prior),
       keep,
       champion.stride,
     )
@@ -354,9 +373,14 @@ export class SeriesForecaster {
       const spread = isLog ? Math.min(MOST_LOG_SPREAD, this.#scale.spread) : this.#scale.spread
       widen(out, at, centre, spread * dayTypeDoubt(this.lastMs, stepMs, held, h))
     }
-    const most = isLog ? Math.max(this.#reach, centre) + HEADROOM * (1 + 200 / this.#finite) : Infinity
+    const room = beyondRange(this.#reach - this.#floor, this.#finite, this.#scale.prior)
+    const headroom = isLog
+      ? Math.min(room, HEADROOM * Math.min(MOST_HEADROOMS, 1 + 200 / this.#finite))
+      : room
+    const most = Math.max(this.#reach, centre) + headroom
+    const least = Math.min(this.#floor, centre) - room
     for (let i = at; i < at + LEVELS; i++) {
-      const value = this.#scale.unwarp(Math.min(most, out[i] as number))
+      const value = this.#scale.unwarp(Math.max(least, Math.min(most, out[i] as number)))
       out[i] = nonNegative ? Math.max(0, value) : value
     }
   }

@@ -24,7 +24,7 @@ describe('Conformal', () => {
         const horizon = 3
         const conformal = new Conformal(horizon)
         const origins = Math.floor(start.length / horizon)
-        conformal.calibrate(Float32Array.from(start), origins, 1, 1, 0)
+        conformal.calibrate(Float32Array.from(start), origins, 1, 1, 1, 0)
         later.forEach((value, i) => {
           conformal.observe((i % horizon) + 1, value)
         })
@@ -39,7 +39,7 @@ describe('Conformal', () => {
 
   it('knows nothing: an honest wide interval, wider with the horizon', () => {
     const conformal = new Conformal(4)
-    conformal.calibrate(new Float32Array(0), 0, 1, 2, 0)
+    conformal.calibrate(new Float32Array(0), 0, 1, 2, 2, 0)
     const width = (h: number) =>
       (quantiles(conformal, h)[4] as number) - (quantiles(conformal, h)[0] as number)
     expect(width(1)).toBeCloseTo(2 * 2 * 1.96, 3)
@@ -50,7 +50,7 @@ describe('Conformal', () => {
     const draw = normal(7)
     const origins = 2000
     const conformal = new Conformal(1)
-    conformal.calibrate(Float32Array.from({ length: origins }, draw), origins, 2, 1, 0)
+    conformal.calibrate(Float32Array.from({ length: origins }, draw), origins, 2, 1, 1, 0)
     const expected = [-1.96, -1.2816, 0, 1.2816, 1.96, 2.3263]
     quantiles(conformal, 1).forEach((value, level) => {
       expect(Math.abs(value / 2 - (expected[level] as number))).toBeLessThan(0.2)
@@ -60,7 +60,7 @@ describe('Conformal', () => {
   it('corrects itself: errors that triple end up covered again', () => {
     const draw = normal(3)
     const conformal = new Conformal(1)
-    conformal.calibrate(Float32Array.from({ length: 500 }, draw), 500, 1, 1, 0)
+    conformal.calibrate(Float32Array.from({ length: 500 }, draw), 500, 1, 1, 1, 0)
     for (let i = 0; i < 1500; i++) conformal.observe(1, 3 * draw())
     let inside = 0
     const scored = 2000

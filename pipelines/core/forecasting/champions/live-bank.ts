@@ -7,7 +7,7 @@ import type { Observation } from '../series-forecaster.ts'
 import { LiveForecaster } from './live-forecaster.ts'
 
 /** Version of the snapshot's layout; one that differs is refused. */
-const VERSION = 2
+const VERSION = 3
 
 /** The live forecasters of many series of one kind, by key. */
 export interface LiveBank {
