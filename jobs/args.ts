@@ -60,6 +60,9 @@ export interface StreamArgs extends CommonArgs {
   readonly prefix: string
   /** Length of a feature window, ms; null: as the subsystem has it. */
   readonly windowMs: number | null
+  /** Port of `/metrics`; null: none. */
+  readonly metricsPort: number | null
+  readonly metricsHost: string
   /** Files with settings, by the option that names them. */
   readonly files: Readonly<Record<string, string | undefined>>
   readonly dataDir: string

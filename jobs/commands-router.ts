@@ -1,7 +1,9 @@
 import type { Command } from 'commander'
-import { parseDuration, parseName } from './args.ts'
+import { integerBetween, parseDuration, parseName } from './args.ts'
 import { dataDirOption, type Finish } from './commands-run.ts'
 import type { QueryRouterArgs } from './query-router.ts'
+
+const PORTS = integerBetween(0, 65_535)
 
 /** The command that runs a query router. */
 export function addRouterCommands(program: Command, finish: Finish): void {
@@ -18,6 +20,8 @@ export function addRouterCommands(program: Command, finish: Finish): void {
       parseName,
       '',
     )
+    .option('--metrics <port>', 'serve /metrics in the Prometheus format; 0 takes a free port', PORTS)
+    .option('--metrics-host <address>', 'where /metrics listens', '127.0.0.1')
     .option('--for <duration>', 'stop after this time, such as 60s', parseDuration)
     .addOption(dataDirOption())
     .addHelpText(
@@ -31,8 +35,8 @@ Examples:
   $ curl 'http://127.0.0.1:8123/?query=SELECT+1'`,
     )
     .action(async (file: string, _: unknown, command: Command) => {
-      const { for: forMs = null, ...rest } = command.optsWithGlobals()
+      const { for: forMs = null, metrics: metricsPort = null, ...rest } = command.optsWithGlobals()
       const { runQueryRouter } = await import('./query-router.ts')
-      finish(await runQueryRouter({ ...rest, file, forMs } as QueryRouterArgs))
+      finish(await runQueryRouter({ ...rest, file, forMs, metricsPort } as QueryRouterArgs))
     })
 }

@@ -99,6 +99,8 @@ function addStream(program: Command, finish: Finish): void {
     )
     .option('--slot <name>', 'stable name of this process among those of the same topology', parseName, '0')
     .option('--prefix <text>', 'prefix of all topics and groups', parseName)
+    .option('--metrics <port>', 'serve /metrics in the Prometheus format; 0 takes a free port', PORTS)
+    .option('--metrics-host <address>', 'where /metrics listens', '127.0.0.1')
     .addOption(
       new Option(
         '--window <duration>',
@@ -118,10 +120,16 @@ Examples:
   $ npm run forestall -- stream data-sharding --services services.json`,
     )
     .action(async (subsystem: string, _: unknown, command: Command) => {
-      const { prefix = '', window: windowMs = null, ...rest } = command.optsWithGlobals()
+      const {
+        prefix = '',
+        window: windowMs = null,
+        metrics: metricsPort = null,
+        ...rest
+      } = command.optsWithGlobals()
       const files = Object.fromEntries(SUBSYSTEMS.map(({ fileOption }) => [fileOption, rest[fileOption]]))
       const { runStream } = await import('./stream.ts')
-      finish((await runStream({ ...rest, subsystem, prefix, windowMs, files } as StreamArgs)) as ExitCode)
+      const args = { ...rest, subsystem, prefix, windowMs, metricsPort, files }
+      finish((await runStream(args as StreamArgs)) as ExitCode)
     })
   for (const { name, fileOption, fileHolds } of SUBSYSTEMS)
     stream.option(`--${fileOption} <file>`, `${name}: ${fileHolds}`, (file: string) => resolve(file))

@@ -1,17 +1,20 @@
 import { createCodec, type RecordCodec } from '#core/codec'
 import { readStandingOf } from '#core/decisions'
 import type { Broker, Clock, Warehouse } from '#core/ports'
-import type { Worker } from '#core/runtime'
+import { inputTopics, type Topology, type Worker } from '#core/runtime'
 import { PARTS, type Part, type Solvers, type Subsystem } from '#core/subsystem'
 import type { Sink } from '#core/warehouse'
 import { createWarehouse, ensureDatabase } from '#infra/clickhouse'
 import { createBroker } from '#infra/kafka'
 import type { ClickHouseConnection, KafkaConnection, RegistryConnection } from '#infra/local'
+import type { Sample } from '#infra/observability'
 import { createRegistryClient } from '#infra/registry'
 import { createInlineSolver, createWorkerSolver } from '#infra/solver'
 import { databaseOf } from './connect.ts'
 import { createTopics, prepareTables } from './create-topics.ts'
 import { followTables } from './followed-tables.ts'
+import { createLag, type ReadBy } from './metrics-lag.ts'
+import { sinkSamples, workerSamples } from './metrics.ts'
 import { createTableSink, createWorkers, type PipelineDeps, prepareRecords } from './pipelines.ts'
 import { createWaitingSink } from './waiting-sink.ts'
 
@@ -54,6 +57,8 @@ export interface Pipelines {
   readonly workers: ReadonlyMap<Part, Worker>
   /** Starts nothing where the sink is elsewhere. */
   readonly sink: Sink
+  /** What moves, and how far behind it is. */
+  metrics(): Promise<Sample[]>
   start(): Promise<void>
   stop(): Promise<void>
 }
@@ -82,6 +87,13 @@ function openWarehouse(connection: ClickHouseConnection, prefix: string) {
   }
   return { warehouse, prepare }
 }
+
+const readBy = (topology: Topology, prefix: string, labels: ReadBy['labels']): ReadBy => ({
+  group: `${prefix}${topology.name}`,
+  prefix,
+  topics: inputTopics(topology),
+  labels,
+})
 
 /** Creates topics, tables and views, and wires the workers and the sink; nothing runs before `start`. */
 export async function openPipelines<Config>(options: PipelineOptions<Config>): Promise<Pipelines> {
@@ -113,6 +125,12 @@ export async function openPipelines<Config>(options: PipelineOptions<Config>): P
     waiting: createWaitingSink({ sink, prepareTables: prepare, onWarning, onFatal }),
     elsewhere: null,
   }[options.sink]
+  const labelsOf = (part: Part) => ({ subsystem: subsystem.name, part })
+  const lag = createLag(
+    broker,
+    [...workers.keys()].map((part) => readBy(topologies[part], prefix, labelsOf(part))),
+    onWarning,
+  )
   let stopped = false
   return {
     broker,
@@ -120,6 +138,10 @@ export async function openPipelines<Config>(options: PipelineOptions<Config>): P
     warehouse,
     workers,
     sink,
+    async metrics() {
+      const moved = [...workers].flatMap(([part, worker]) => workerSamples(worker, labelsOf(part)))
+      return [...moved, ...(running === null ? [] : sinkSamples(sink.metrics)), ...(await lag())]
+    },
     async start() {
       await Promise.all([running?.start(), ...[...workers.values()].map((worker) => worker.start())])
     },

@@ -2,10 +2,12 @@ import { hostname } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
 import { topicName } from '#schemas'
 import { systemClock } from '#core/ports'
+import { type MetricsServer, startMetricsServer } from '#infra/observability'
 import { type CommonArgs, replayPrefix } from './args.ts'
 import { findConnections, findReplay, openBroker, openCodec } from './connect.ts'
 import { errorLines, type ExitCode } from './errors-exit.ts'
 import { readQueryRouterConfig } from './query-router-config.ts'
+import { routerSamples } from './metrics.ts'
 import { createLease, type Lease } from './query-router-lease.ts'
 import { type OpenMover, openMover } from './query-router-moves.ts'
 import { type OpenRouter, openQueryRouter } from './query-router-open.ts'
@@ -22,6 +24,9 @@ export interface QueryRouterArgs extends CommonArgs {
   /** Takes decisions of this replay only; '': live ones. */
   readonly replayId: string
   readonly forMs: number | null
+  /** Port of `/metrics`; null: none. */
+  readonly metricsPort: number | null
+  readonly metricsHost: string
   readonly dataDir: string
 }
 
@@ -32,6 +37,16 @@ const warn = (error: Error): void => {
   process.stderr.write(`warning: ${errorLines(error)[0]}\n`)
 }
 const say = (line: string): void => void process.stderr.write(`${line}\n`)
+
+async function serveMetrics(
+  { metricsPort: port, metricsHost: host }: QueryRouterArgs,
+  collect: () => ReturnType<typeof routerSamples>,
+): Promise<MetricsServer | null> {
+  if (port === null) return null
+  const server = await startMetricsServer({ port, host, collect, onError: warn })
+  say(`metrics at ${server.url}`)
+  return server
+}
 
 /** Runs a query router until it is told to stop. */
 export async function runQueryRouter(asked: QueryRouterArgs): Promise<ExitCode> {
@@ -49,6 +64,7 @@ export async function runQueryRouter(asked: QueryRouterArgs): Promise<ExitCode> 
   void signals.stopped.then(() => stopping.abort())
   let opened: OpenRouter | null = null
   let reports: RouterReports | null = null
+  let metrics: MetricsServer | null = null
   let moves: OpenMover | null = null
   let lease: Lease | null = null
   let reload: ReturnType<typeof reloadOnHangUp> | null = null
@@ -104,7 +120,8 @@ export async function runQueryRouter(asked: QueryRouterArgs): Promise<ExitCode> 
     }
     await router.placed(AbortSignal.any([AbortSignal.timeout(PLACED_WITHIN_MS), stopping.signal]))
     reload = reloadOnHangUp(args.file, config, router, say)
-    const { url } = router.router
+    const { url, counters } = router.router
+    metrics = await serveMetrics(args, () => routerSamples(config.service, counters))
     const line = { url, service: config.service, instances: config.instances.length, log: router.topic }
     process.stdout.write(
       args.json
@@ -115,6 +132,7 @@ export async function runQueryRouter(asked: QueryRouterArgs): Promise<ExitCode> 
     await Promise.race([signals.stopped, ...over])
   } finally {
     signals.release()
+    await metrics?.stop()
     await reload?.stop()
     // Inserts under way are acknowledged by what the log is applied with.
     await opened?.drain()

@@ -1,6 +1,7 @@
 import { ForestallError, systemClock } from '#core/ports'
 import type { StreamArgs } from './args.ts'
 import { findConnections } from './connect.ts'
+import { type MetricsServer, startMetricsServer } from '#infra/observability'
 import { openPipelines, type Pipelines } from './open-pipelines.ts'
 import { signalled } from './signals.ts'
 import { SUBSYSTEMS } from './subsystems.ts'
@@ -35,11 +36,23 @@ async function open(args: StreamArgs, onFatal: (error: Error) => void): Promise<
       clock: systemClock,
       solver: 'thread',
       sink: 'waiting',
-      onWarning: (error) => void process.stderr.write(`warning: ${error.message}\n`),
+      onWarning: warn,
       onFatal,
     }),
   )
 }
+
+async function serveMetrics(
+  { metricsPort: port, metricsHost: host }: StreamArgs,
+  pipelines: Pipelines,
+): Promise<MetricsServer | null> {
+  if (port === null) return null
+  const server = await startMetricsServer({ port, host, collect: () => pipelines.metrics(), onError: warn })
+  process.stderr.write(`metrics at ${server.url}\n`)
+  return server
+}
+
+const warn = (error: Error): void => void process.stderr.write(`warning: ${error.message}\n`)
 
 /**
  * `forestall stream`: the pipelines of a subsystem on the user's own parts, until Ctrl-C or SIGTERM. Start it more
@@ -53,7 +66,9 @@ export async function runStream(args: StreamArgs): Promise<number> {
   const counters = () =>
     Object.fromEntries([...pipelines.workers].map(([name, worker]) => [name, worker.counters]))
   const timer = setInterval(() => process.stderr.write(`${JSON.stringify(counters())}\n`), REPORT_EVERY_MS)
+  let metrics: MetricsServer | null = null
   try {
+    metrics = await serveMetrics(args, pipelines)
     await pipelines.start()
     process.stderr.write(
       `streaming ${args.topology} of ${args.subsystem} as slot ${args.slot}; Ctrl-C stops it\n`,
@@ -62,6 +77,7 @@ export async function runStream(args: StreamArgs): Promise<number> {
     return 0
   } finally {
     clearInterval(timer)
+    await metrics?.stop()
     await pipelines.stop()
     signals.release()
     if (args.json) process.stdout.write(`${JSON.stringify(counters())}\n`)

@@ -1,6 +1,8 @@
 import { ForestallError } from '#core/ports'
+import { createExposition, type Sample } from '#infra/observability'
 import { startWeb, type WebServer, type WebStatus } from '#infra/web'
 import type { UpArgs } from './args.ts'
+import { followerSamples } from './metrics.ts'
 import { type Session, startSession } from './session.ts'
 import { signalled } from './signals.ts'
 import { readCounts, readLatency, type RunCounts, type RunSummary, summarise } from './summary.ts'
@@ -56,6 +58,7 @@ export async function runUp(args: UpArgs): Promise<number> {
         port: args.port,
         warehouse: session.pipelines.warehouse,
         status: () => statusOf(session, live),
+        metrics: createExposition(() => metricsOf(session)),
       })
       say(
         `\n  Forestall is running: ${web.url}\n  Kafka ${session.stack.kafkaBrokers.join(',')}, ClickHouse ${session.stack.clickhouseUrl}, registry ${session.stack.registryUrl}\n  Topics and decisions of this run: ${session.prefix}*\n  Ctrl-C stops it.\n`,
@@ -150,6 +153,13 @@ function statusOf(session: Session, live: Live): WebStatus {
       }
     }),
   }
+}
+
+async function metricsOf({ pipelines, dataPlane, data, prefix }: Session): Promise<Sample[]> {
+  const followed = dataPlane
+    .health()
+    .flatMap(({ id, topic, health }) => followerSamples(id, topic.slice(prefix.length), health))
+  return [...(await pipelines.metrics()), ...((await data?.metrics()) ?? []), ...followed]
 }
 
 const dataWorkers = (data: Session['data']) =>

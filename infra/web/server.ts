@@ -5,6 +5,7 @@ import { addApi } from './api.ts'
 import { addAssets } from './assets.ts'
 import { addGuard, answerFrameworkError } from './guard.ts'
 import type { WebStatus } from './status.ts'
+import type { Exposition } from '../observability/index.ts'
 
 /** Settings of `startWeb`. */
 export interface WebOptions {
@@ -16,6 +17,8 @@ export interface WebOptions {
   readonly warehouse: Warehouse
   /** Called for every request of `/api/status`; must be quick. */
   readonly status: () => WebStatus
+  /** What `/metrics` answers, in the Prometheus format; absent: nothing. */
+  readonly metrics?: Exposition
   /** Title of the page. Default `Forestall`. */
   readonly title?: string
   /** Told of errors that are not of the catalogue. Default: standard error. */
@@ -45,6 +48,9 @@ export async function startWeb(options: WebOptions): Promise<WebServer> {
   addGuard(app, onError)
   addAssets(app, title)
   addApi(app, options)
+  const { metrics } = options
+  if (metrics)
+    app.get('/metrics', async (_, reply) => reply.type(metrics.contentType).send(await metrics.text()))
   await app.listen({ host, port })
   const address = app.server.address() as AddressInfo
   return {

@@ -13,6 +13,8 @@ export interface Counters {
   windows: number
   rounds: number
   recordsOut: number
+  /** Of those, what rounds issued (forecasts, risks, decisions), by topic without prefix. */
+  roundsOut: Record<string, number>
   commits: number
   /** Time from the beginning of commits to their answers, ms; tasks work on meanwhile. */
   commitMs: number
@@ -40,6 +42,7 @@ export const createCounters = (): Counters => ({
   windows: 0,
   rounds: 0,
   recordsOut: 0,
+  roundsOut: {},
   commits: 0,
   commitMs: 0,
   aborts: 0,

@@ -196,6 +196,8 @@ export class RoundTask implements Task {
         const partition = partitionOf(keyBytes, context.partitionsOf(spec.topic))
         const atMs = Math.min(timeMs, END_OF_INPUT_MS)
         context.out.emit(context.topicName(spec.topic), partition, atMs, keyBytes, bytes)
+        const { roundsOut } = context.counters
+        roundsOut[spec.topic] = (roundsOut[spec.topic] ?? 0) + 1
       },
     }
   }

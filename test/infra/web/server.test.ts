@@ -1,6 +1,7 @@
 import { request } from 'node:http'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { ForestallError, type Warehouse } from '#core/ports'
+import { createExposition } from '#infra/observability'
 import { startWeb, type WebServer, type WebStatus } from '#infra/web'
 import { isOwnHost } from '../../../infra/web/guard.ts'
 import { failOnLeaks } from '../../support/leaks.ts'
@@ -206,4 +207,24 @@ test('stopping twice is fine, and the port is free again', async () => {
   const again = await startWeb({ warehouse, status: () => status, port: Number(new URL(web.url).port) })
   expect(again.url).toBe(web.url)
   await again.stop()
+})
+
+describe('metrics', () => {
+  test('are there where a process has some, behind the same guard', async () => {
+    const sample = { name: 'forestall_x_total', help: 'X.', kind: 'counter', labels: {}, value: 3 } as const
+    const metrics = createExposition(() => [sample])
+    const measured = await startWeb({ warehouse, status: () => status, metrics })
+    try {
+      const answer = await fetch(`${measured.url}/metrics`)
+      expect(answer.headers.get('content-type')).toMatch(/^text\/plain; version=0\.0\.4/)
+      expect(await answer.text()).toContain('forestall_x_total 3\n')
+      expect(asked).toEqual([])
+    } finally {
+      await measured.stop()
+    }
+  })
+
+  test('are not, where it has none', async () => {
+    expect((await get('/metrics')).response.status).toBe(404)
+  })
 })

@@ -1,0 +1,2 @@
+export { type Collect, createExposition, type Exposition, type Sample } from './exposition.ts'
+export { type MetricsServer, startMetricsServer } from './server.ts'

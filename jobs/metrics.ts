@@ -1,0 +1,143 @@
+import type { FollowerCounters } from '#core/dataplane'
+import type { Counters, Worker } from '#core/runtime'
+import type { SinkCounters } from '#core/warehouse'
+import type { Sample } from '#infra/observability'
+import type { QueryRouter } from '#infra/query-router'
+
+type Labels = Readonly<Record<string, string>>
+
+const counter = (name: string, help: string, labels: Labels, value: number): Sample => ({
+  name: `forestall_${name}_total`,
+  help,
+  kind: 'counter',
+  labels,
+  value,
+})
+
+const gauge = (name: string, help: string, labels: Labels, value: number): Sample => ({
+  name: `forestall_${name}`,
+  help,
+  kind: 'gauge',
+  labels,
+  value,
+})
+
+/** Counters of a worker that are counts, and what each counts. */
+const COUNTED = {
+  recordsIn: ['records_in', 'Records read, without replayed ones.'],
+  accepted: ['records_accepted', 'Records that went into a window or a round.'],
+  late: ['records_late', 'Records whose window was closed already.'],
+  deadLetters: ['dead_letters', 'Records that were refused and kept as dead letters.'],
+  replayed: ['records_replayed', 'Records read again after a restart to fill open windows.'],
+  windows: ['windows_closed', 'Windows of a key closed and emitted.'],
+  rounds: ['rounds', 'Rounds of forecasts or decisions.'],
+  recordsOut: ['records_out', 'Records written.'],
+  commits: ['commits', 'Transactions committed: with commit_seconds, the latency of a commit.'],
+  aborts: ['aborts', 'Transactions given up.'],
+  rebalances: ['rebalances', 'Rebalances in which this worker kept something.'],
+  pauses: ['pauses', 'Times that reading was paused because output or state was at its bound.'],
+} as const satisfies Partial<Record<keyof Counters, readonly [string, string]>>
+
+/** What a worker counts; `subsystem` and `part` name it. */
+export function workerSamples(
+  worker: Pick<Worker, 'counters' | 'tasks' | 'bytes'>,
+  labels: { readonly subsystem: string; readonly part: string },
+): Sample[] {
+  const { counters } = worker
+  const counted = (Object.keys(COUNTED) as (keyof typeof COUNTED)[]).map((field) => {
+    const [name, help] = COUNTED[field]
+    return counter(name, help, labels, counters[field])
+  })
+  const emitted = Object.entries(counters.roundsOut).map(([topic, value]) =>
+    counter('issued', 'Forecasts, risks and decisions issued, by topic.', { ...labels, topic }, value),
+  )
+  const skipped = Object.entries(counters.skipped).map(([reason, value]) =>
+    counter('records_skipped', 'Valid records not wanted, by reason.', { ...labels, reason }, value),
+  )
+  const watermarks = worker
+    .tasks()
+    .map((task) =>
+      gauge(
+        'watermark_timestamp_seconds',
+        'Event time up to which a task has done everything.',
+        { ...labels, task: task.id },
+        task.watermarkMs / 1000,
+      ),
+    )
+  return [
+    ...counted,
+    ...emitted,
+    ...skipped,
+    counter('commit_seconds', 'Time that commits took to be answered.', labels, counters.commitMs / 1000),
+    gauge('state_bytes', 'Window state and waiting rows held.', labels, worker.bytes()),
+    gauge('paused_partitions', 'Partitions that are not being read now.', labels, counters.pausedPartitions),
+    gauge(
+      'longest_batch_seconds',
+      'Longest time that one batch held up everything else in this process.',
+      labels,
+      counters.longestBatchMs / 1000,
+    ),
+    ...watermarks,
+  ]
+}
+
+/** What a sink counts. */
+export function sinkSamples(counters: SinkCounters): Sample[] {
+  const rows = Object.entries(counters.rows).map(([table, value]) =>
+    counter('sink_rows', 'Rows acknowledged by the warehouse, by table.', { table }, value),
+  )
+  return [
+    counter('sink_records', 'Records read for the warehouse.', {}, counters.records),
+    ...rows,
+    counter('sink_bytes', 'Bytes of rows acknowledged.', {}, counters.bytes),
+    counter('sink_inserts', 'Inserts acknowledged.', {}, counters.inserts),
+    counter('sink_insert_seconds', 'Time spent in inserts.', {}, counters.insertMs / 1000),
+    counter('sink_insert_failures', 'Tries of an insert that failed.', {}, counters.insertFailures),
+    counter('sink_undecodable', 'Records that do not fit their table.', {}, counters.undecodable),
+    gauge('sink_buffered_bytes', 'Rows that wait to be acknowledged.', {}, counters.bufferedBytes),
+  ]
+}
+
+const FOLLOWED = {
+  applied: 'Decisions put into force.',
+  rejected: 'Decisions refused before anything was changed.',
+  rolledBack: 'Decisions that failed; the one before was put back.',
+  expired: 'Decisions whose time was over.',
+  superseded: 'Decisions replaced before they were applied.',
+} as const satisfies Partial<Record<keyof FollowerCounters, string>>
+
+/** What a follower of decisions has done, and how far behind it is. */
+export function followerSamples(
+  follower: string,
+  topic: string,
+  health: { readonly lag: number; readonly held: number; readonly counters: FollowerCounters },
+): Sample[] {
+  const labels = { follower, topic }
+  const states = (Object.keys(FOLLOWED) as (keyof typeof FOLLOWED)[]).map((state) =>
+    counter(
+      'decisions',
+      'Decisions by what became of them.',
+      { ...labels, state: wordOf(state) },
+      health.counters[state],
+    ),
+  )
+  return [
+    ...states,
+    gauge('decisions_held', 'Entities with a decision in force.', labels, health.held),
+    gauge('follower_lag_records', 'Decisions not yet read; -1: not known.', labels, health.lag),
+  ]
+}
+
+/** What a query router does with the queries of a service. */
+export function routerSamples(service: string, counters: QueryRouter['counters']): Sample[] {
+  const labels = { service }
+  return [
+    counter('router_requests', 'Queries and inserts sent to instances.', labels, counters.requests),
+    counter('router_retries', 'Requests tried again at another instance.', labels, counters.retries),
+    counter('router_hedges', 'Second requests sent because an answer was late.', labels, counters.hedges),
+    counter('router_hedges_won', 'Second requests that answered first.', labels, counters.hedgesWon),
+    counter('router_broken_answers', 'Answers that broke off.', labels, counters.brokenAnswers),
+  ]
+}
+
+const wordOf = (state: string): string => state.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
