@@ -1,8 +1,8 @@
 import { type DataMoveState, type DataShardBody, topicSpec } from '#schemas'
 import type { RecordCodec } from '#core/codec'
 import { createAckSender, createBrokerSource, createFollower, type Follower } from '#core/dataplane'
-import { type Broker, type Clock, type DecisionSource, systemTimers } from '#core/ports'
-import { createSegmentStore } from '#infra/query-router'
+import { type Broker, type Clock, type DecisionSource, ForestallError, systemTimers } from '#core/ports'
+import { createSegmentStore, viewsOn } from '#infra/query-router'
 import {
   createMoveLog,
   createMover,
@@ -67,7 +67,7 @@ export async function openMover(options: OpenMoverOptions): Promise<OpenMover> {
   const weights = new Map<number, SegmentWeights>()
   const place = (segment: number, readers: readonly string[]): void =>
     opened.placement.set(segment, weighted(readers, weights.get(segment)))
-  const mover = createMover({
+  const carrier = createMover({
     service,
     segments,
     partitions,
@@ -87,6 +87,13 @@ export async function openMover(options: OpenMoverOptions): Promise<OpenMover> {
     ...(options.onPhase === undefined ? {} : { onPhase: options.onPhase }),
     ...(options.onPause === undefined ? {} : { onPause: options.onPause }),
   })
+  const mover: Mover = {
+    ...carrier,
+    async move(segment, move) {
+      for (const name of [move.from, move.to]) await refuseViews(opened, name, config, credentials)
+      return carrier.move(segment, move)
+    },
+  }
   await mover.start()
   opened.placeBy(() => {
     peers.follow()
@@ -140,6 +147,24 @@ export async function openMover(options: OpenMoverOptions): Promise<OpenMover> {
       peers.close()
     },
   }
+}
+
+/** Rows that move do not go through the views on their table: their targets would keep what has left, and miss what came. */
+async function refuseViews(
+  opened: OpenRouter,
+  name: string,
+  { tables }: QueryRouterConfig,
+  credentials: readonly string[],
+): Promise<void> {
+  const found = opened.instances().find((it) => it.name === name)
+  if (found === undefined) return
+  const views = await viewsOn(found.url, tables, credentials)
+  if (views.length === 0) return
+  throw new ForestallError(
+    'DATA_PLANE_REFUSED',
+    `Sharded tables of instance ${name} feed the materialised views ${views.join(', ')}, which a move would leave wrong.`,
+    { cure: 'Drop the views, or keep their segments where they are: decisions in dry run (mode).' },
+  )
 }
 
 /** The instances of a router as moves see them; the list is kept, and changes with `follow`. */

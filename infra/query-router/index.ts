@@ -1,5 +1,5 @@
 export { createSegmentStore, type HttpSegmentStore } from './segment-store.ts'
 export { createHttpReplica, type HttpReplica } from './replica.ts'
 export * from './ports.ts'
-export { copyTables } from './schema.ts'
+export { copyTables, viewsOn } from './schema.ts'
 export { type QueryRouter, type QueryRouterOptions, startQueryRouter } from './server.ts'

@@ -39,3 +39,21 @@ export async function copyTables(
     target.close()
   }
 }
+
+/** Names of the materialised views that tables of an instance feed. Throws as `copyTables`. */
+export async function viewsOn(
+  url: string,
+  tables: readonly NamedTable[],
+  credentials: readonly string[] = [],
+): Promise<string[]> {
+  if (tables.length === 0) return []
+  const upstream = createUpstream(url)
+  const names = tables.map(({ database, table }) => `(${literal(database)}, ${literal(table)})`)
+  const sql = `SELECT arrayJoin(arrayZip(dependencies_database, dependencies_table)) AS view, concat(view.1, '.', view.2) FROM system.tables WHERE (database, name) IN (${names.join(', ')}) FORMAT JSONCompactEachRow`
+  try {
+    const answer = await insistOnAnswer(upstream, { sql, headers: credentials, isRepeatable: true })
+    return linesOf(answer).map((line) => (JSON.parse(line) as [unknown, string])[1])
+  } finally {
+    upstream.close()
+  }
+}
