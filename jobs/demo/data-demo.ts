@@ -13,7 +13,6 @@ import { type DataFollowers, followData } from './data-follow.ts'
 import { type DataInstances, startDataInstances } from './data-instances.ts'
 import type { HotKeys } from './data-keys.ts'
 import { createMoveCounts, type MoveCounts } from './data-moves.ts'
-import { createLocalScaler, type LocalScaler } from './data-scale.ts'
 import { type DataLoad, fillOrders, ORDERS, startDataLoad } from './data-load.ts'
 import {
   demoDataConfig,
@@ -21,7 +20,6 @@ import {
   demoRouterConfig,
   INSERTS_PER_SECOND,
   INSTANCE_CAPACITY,
-  instanceNames,
   INSTANCES,
   SERVICE,
 } from './data-settings.ts'
@@ -71,7 +69,6 @@ export interface DataParts {
   readonly opened: OpenRouter
   readonly reports: RouterReports
   readonly followers: DataFollowers
-  readonly scaler: LocalScaler
   readonly balance: Balance
   readonly mover: Mover
   readonly moves: MoveCounts
@@ -112,8 +109,8 @@ async function openParts(
   undo: (() => Promise<unknown>)[],
 ): Promise<DataParts> {
   const { connections, prefix, replayId, windowMs, seed, clock, onWarning, onFatal } = options
-  const names = instanceNames()
-  const config = demoDataConfig(windowMs, { replayId, seed })
+  const names = instances.list.map(({ name }) => name)
+  const config = demoDataConfig(windowMs, names, { replayId, seed })
   const pipelines = await openPipelines({
     subsystem: dataSharding,
     connections,
@@ -164,24 +161,9 @@ async function openParts(
   const { mover, follower } = moving
   if (follower === null) throw new RangeError('the mover follows no decisions')
   await pipelines.start()
-  const scaler = createLocalScaler({ service: SERVICE, names, instances, router: opened, onWarning })
-  const { applier } = scaler
-  const following = { ...shared, replayId, service: SERVICE, placement: follower, scaler: applier }
-  const followers = await followData(following)
-  undo.push(() => scaler.stop())
+  const followers = await followData({ ...shared, replayId, service: SERVICE, placement: follower })
   undo.push(() => followers.stop())
-  return {
-    instances,
-    pipelines,
-    opened,
-    reports,
-    followers,
-    scaler,
-    balance,
-    mover,
-    moves,
-    hotKeys: demoKeys(),
-  }
+  return { instances, pipelines, opened, reports, followers, balance, mover, moves, hotKeys: demoKeys() }
 }
 
 /** Creates the table everywhere, as an operator does it through the router, and fills it. */
@@ -202,9 +184,9 @@ function demo(
 ): DataDemo {
   const { pipelines, opened, reports, followers, balance, hotKeys, instances } = parts
   const { segments } = opened.placement
-  const names = instances.list.map(({ name }) => name)
-  const homes = replicaOrder(segments, names.length, 1)
-  const homeOf = (key: string): string => names[homes[segmentOf(key, segments)]?.[0] ?? 0] ?? ''
+  const homes = replicaOrder(segments, instances.list.length, 1)
+  const homeOf = (key: string): string =>
+    instances.list[homes[segmentOf(key, segments)]?.[0] ?? 0]?.name ?? ''
   const now: {
     load: DataLoad | null
     audit: Awaited<ReturnType<DataLoad['audit']>> | null
