@@ -23,6 +23,8 @@ export interface RiskCase {
   readonly level: number
   readonly risk: RawRisk
   readonly crossed: 0 | 1
+  /** Largest value of the horizon. */
+  readonly largest: number
 }
 
 /** All questions about one series, in time order; each uses what was known when it was asked. */
@@ -62,6 +64,7 @@ export function* casesOf(
       const crossed = coming.some((value) => value > limit) ? 1 : 0
       yield {
         key,
+        largest: Math.max(...coming),
         level,
         risk: { issuedAtMs, horizonMs: horizon * stepMs, raw, limit, side: 'above' },
         crossed,

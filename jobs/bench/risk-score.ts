@@ -41,7 +41,7 @@ export function replayCases(cases: readonly RiskCase[], stepMs: number, scoredFr
       if (untilMs > risk.issuedAtMs) break
       // One value that tells what all values of the horizon told, then the end of the horizon.
       const name = `${past.key}@${past.level}`
-      if (past.crossed === 1) tracked.observe(name, past.risk.issuedAtMs + stepMs, Infinity)
+      tracked.observe(name, past.risk.issuedAtMs + stepMs, past.largest)
       tracked.observe(name, untilMs, Number.NEGATIVE_INFINITY)
     }
     const said = tracked.issue(`${key}@${level}`, risk)

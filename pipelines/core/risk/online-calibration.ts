@@ -13,11 +13,11 @@ export interface OnlineCalibrationOptions {
 const EDGE = 1e-4
 /** Least curvature of an outcome: a sure one that fails moves the map, but not without bounds. */
 const LEAST_CURVATURE = 0.02
-/** The constant, the raw probability, and the share of crossings lately: their weights at first, bounds and variances. */
-const START = [0, 1, 0] as const
-const LEAST = [-10, 0.05, 0] as const
-const MOST = [10, 5, 2] as const
-const START_VARIANCE = [1, 0.25, 0.25] as const
+/** The constant, the raw probability, the share of crossings lately, and how near the limit was: their weights at first, bounds and variances. */
+const START = [0, 1, 0, 0] as const
+const LEAST = [-10, 0.05, 0, 0] as const
+const MOST = [10, 5, 2, 10] as const
+const START_VARIANCE = [1, 0.25, 0.25, 0.25] as const
 /** Largest of the variances: without outcomes of one kind, forgetting must not forget everything. */
 const MOST_VARIANCE = 4
 const TERMS = START.length
@@ -25,10 +25,11 @@ const TERMS = START.length
 const NO_PAST = 0.1
 
 /**
- * Calibration that follows its outcomes: log-odds = a + b * log-odds(raw) + c * (log-odds(lately) - log-odds(0.1)), after
+ * Calibration that follows its outcomes: log-odds = a + b * log-odds(raw) + c * (log-odds(lately) - log-odds(0.1)) + d * near, after
  * Platt (1999), by a recursive Newton step per outcome with exponential forgetting. `lately` is the share of earlier
- * risks of the same series that came true: what has crossed its limit tends to do it again. b stays above 0, so that
- * more risk is never said to be less. It begins as the identity. O(1) per outcome; 12 numbers of state.
+ * risks of the same series that came true: what has crossed its limit tends to do it again. `near` is how far
+ * beyond (above 0) or short of its limit (below 0) the worst value of the horizon before was: a level that the forecast does not believe in may stay. b stays above 0, so that
+ * more risk is never said to be less. It begins as the identity. O(1) per outcome; 20 numbers of state.
  */
 export class OnlineCalibration {
   readonly #forgetting: number
@@ -50,24 +51,25 @@ export class OnlineCalibration {
     return this.#outcomes
   }
 
-  /** The calibrated probability, 0..1; never decreasing in `raw`, nor in `lately`. */
-  calibrate(raw: number, lately = NO_PAST): number {
-    return Number.isFinite(raw) ? this.#said(raw, lately) : raw
+  /** The calibrated probability, 0..1; never decreasing in `raw`, nor in `lately` and `near`. */
+  calibrate(raw: number, lately = NO_PAST, near = 0): number {
+    return Number.isFinite(raw) ? this.#said(raw, lately, near) : raw
   }
 
-  #said(raw: number, lately: number): number {
+  #said(raw: number, lately: number, near: number): number {
     this.#terms[0] = 1
     this.#terms[1] = logOdds(raw)
     this.#terms[2] = logOdds(lately) - logOdds(NO_PAST)
+    this.#terms[3] = near
     let sum = 0
     for (let i = 0; i < TERMS; i++) sum += (this.#weights[i] as number) * (this.#terms[i] as number)
     return 1 / (1 + Math.exp(-sum))
   }
 
   /** Learns what became of a raw probability; one that is not finite teaches nothing. */
-  learn(raw: number, crossed: boolean, lately = NO_PAST): void {
+  learn(raw: number, crossed: boolean, lately = NO_PAST, near = 0): void {
     if (!Number.isFinite(raw)) return
-    const said = this.#said(raw, lately)
+    const said = this.#said(raw, lately, near)
     const curvature = Math.max(LEAST_CURVATURE, said * (1 - said))
     let scale = this.#forgetting / curvature
     for (let i = 0; i < TERMS; i++) {

@@ -63,3 +63,23 @@ test('goes on after a restart in the middle of a horizon', () => {
   expect(second.calibration.outcomes).toBe(2)
   expect(second.calibration.calibrate(0.4)).toBe(straight.calibration.calibrate(0.4))
 })
+
+test('a level near the limit is held against a forecast that does not see it, on either side', () => {
+  const said = (side: 'above' | 'below', last: number): number => {
+    const tracked = new TrackedRisks()
+    const [near, far, beyond] = side === 'above' ? [99, 60, 120] : [101, 160, 80]
+    for (let i = 0; i < 600; i++) {
+      // Half of the series stood near their limit, and cross it in the end; the forecast says 0.3 of all.
+      const level = i % 2 === 0 ? near : far
+      tracked.issue(`k${i}`, { ...risk(0), side })
+      tracked.observe(`k${i}`, 30, level)
+      tracked.issue(`k${i}`, { ...risk(30), side })
+      tracked.observe(`k${i}`, 60, i % 2 === 0 ? beyond : level)
+    }
+    tracked.issue('new', { ...risk(0), side })
+    tracked.observe('new', 30, last)
+    return tracked.issue('new', { ...risk(30), side })
+  }
+  expect(said('above', 99)).toBeGreaterThan(said('above', 60) + 0.2)
+  expect(said('below', 101)).toBeGreaterThan(said('below', 160) + 0.2)
+})
