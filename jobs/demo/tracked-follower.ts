@@ -9,18 +9,9 @@ import {
   type FollowerHealth,
 } from '#core/dataplane'
 import type { Broker, Clock, DecisionApplier, DecisionSource, DecodeDecision, Timers } from '#core/ports'
+import type { FollowerStatus } from '#infra/web'
 
-/** A follower as the page shows it. */
-export interface FollowerStatus {
-  readonly id: string
-  /** `live`, `catching_up` or `detached`. */
-  readonly state: string
-  /** Records of its decision topic not yet read; -1 if not known. */
-  readonly lag: number
-  /** Decisions in force. */
-  readonly held: number
-  readonly lastAckAtMs: number | null
-}
+export type { FollowerStatus }
 
 /** A follower of one topic, and what is to be known of it. */
 export interface TrackedFollower {
