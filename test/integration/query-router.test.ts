@@ -115,6 +115,11 @@ test('a query without shard key is refused with a sentence, and asks every insta
   expect(sum.text).toContain('count cannot be put together from parts')
   const broken = await ask(wide.router.url, `SELECT no_such_column FROM ${table}`)
   expect(broken).toMatchObject({ status: 404, code: '47' })
+
+  const some = await openRouter(instances.list, { replicas: 2, tables: rules, fanOut: 'first' })
+  onTestFinished(() => some.close())
+  // Any one instance, whatever it holds; here it holds all.
+  expect((await ask(some.router.url, `SELECT count() FROM ${table}`)).text).toBe('50\n')
 })
 
 test('what no log of rows can hold is refused; an operator sends changes to all, in log order', async () => {

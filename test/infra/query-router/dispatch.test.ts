@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
 import { type DispatchCounters, dispatch } from '../../../infra/query-router/dispatch.ts'
@@ -75,7 +75,7 @@ async function front(urls: readonly string[], mayHedge: boolean, isRead = true) 
     })
   })
   const ask = async () => (await fetch(url, { method: 'POST', headers: { connection: 'close' } })).text()
-  return { ask, counters, failures }
+  return { ask, counters, failures, url }
 }
 
 test('a late read is answered by the second instance, and the first one ends in its own time', async () => {
@@ -114,4 +114,38 @@ test('an answer that breaks off is broken off for the client', async () => {
   const { ask, counters } = await front([cut, cut], true)
   await expect(ask()).rejects.toThrow(/terminated|failed|closed/)
   expect(counters).toMatchObject({ brokenAnswers: 1, retries: 0 })
+})
+
+test('a client that goes away in mid-result ends the answer at the instance', async () => {
+  const closed = Promise.withResolvers<boolean>()
+  const endless = await serve((_, response) => {
+    const more = (): void => {
+      if (!response.destroyed) response.write('x'.repeat(10_000), more)
+    }
+    response.on('close', () => closed.resolve(response.writableFinished))
+    more()
+  })
+  const { url } = await front([endless, endless], true)
+  const asked = request(url, { method: 'POST' }, (answer) => {
+    answer.on('error', () => undefined)
+    answer.once('data', () => asked.destroy())
+  })
+  asked.on('error', () => undefined)
+  asked.end()
+  // It was told so by its connection, not by an answer that had come to its end.
+  expect(await closed.promise).toBe(false)
+})
+
+test('an exception that an instance writes into an answer that has begun comes through as it is', async () => {
+  const text =
+    "\r\n__exception__\r\nabc\r\nCode: 395. DB::Exception: Value passed to 'throwIf'\r\n70 abc\r\n__exception__\r\n"
+  const failing = await serve((_, response) => {
+    response.writeHead(200, { 'X-ClickHouse-Exception-Tag': 'abc' })
+    response.write('1\n2\n')
+    setImmediate(() => response.end(text))
+  })
+  const { url } = await front([failing, failing], false)
+  const answer = await fetch(url, { method: 'POST', headers: { connection: 'close' } })
+  expect(answer.headers.get('x-clickhouse-exception-tag')).toBe('abc')
+  expect(await answer.text()).toBe(`1\n2\n${text}`)
 })
