@@ -10,6 +10,7 @@ const Service = z.strictObject({
   capacity: z.number().positive(),
   minInstances: z.int().positive().default(1),
   maxInstances: z.int().positive(),
+  elastic: z.boolean().default(false),
 })
 /** Settings of DataConfig that a file may give; what is left out keeps its default. */
 const Settings = z

@@ -20,6 +20,11 @@ export interface DataService {
   /** How many instances the scaler may ask for. */
   readonly minInstances: number
   readonly maxInstances: number
+  /**
+   * Whether instances come and go as decided: segments lie on the first ones of the list, as many as were decided and
+   * report themselves; the others are emptied, so that they can be stopped. Default false: on all of the list.
+   */
+  readonly elastic?: boolean
 }
 
 /** What data-sharding is told: its services, its time scale, and what the operator wants. */
@@ -82,6 +87,8 @@ function checkService(service: DataService, wrong: Refuse): void {
   if (!(capacity > 0)) wrong(`services.${name}.capacity`, capacity, 'Set a number above 0.')
   if (!(minInstances >= 1 && maxInstances >= minInstances))
     wrong(`services.${name}.minInstances`, minInstances, 'Set 1 or more, and no more than maxInstances.')
+  if (service.elastic === true && maxInstances > instances.length)
+    wrong(`services.${name}.maxInstances`, maxInstances, `Name as many instances (${instances.length} are).`)
 }
 
 /** Fills in the defaults and checks. Throws CONFIG_INVALID naming field, value and cure. */

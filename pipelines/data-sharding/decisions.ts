@@ -118,7 +118,8 @@ class DecisionProcessor implements RoundProcessor {
     const nowMs = this.#book.nowMs(round)
     this.#config.services.forEach((service, k) => {
       const world = this.#worlds[k]!
-      const result = world.step(round.timeMs, features.get(service.service), forecasts, pipelines)
+      const decided = this.#book.standing('scale').get(service.service)?.body.instances
+      const result = world.step(round.timeMs, features.get(service.service), forecasts, pipelines, decided)
       if (round.replayed) return
       const turn = { round, out, nowMs, service, world, risk: risks.get(service.service) }
       this.#writeShards(turn, result, forecasts)
@@ -191,7 +192,8 @@ class DecisionProcessor implements RoundProcessor {
   #writeScale(turn: Turn): void {
     const { service, world, round, risk } = turn
     const previous = this.#book.standing('scale').get(service.service)
-    const now = previous?.body.instances ?? service.instances.length
+    const first = service.elastic === true ? service.minInstances : service.instances.length
+    const now = previous?.body.instances ?? first
     const { wish, instances, capacity } = world.scale(now)
     if (previous !== undefined && instances === now && previous.mode === this.#config.mode) return
     const { leadWindows, windowMs } = this.#config

@@ -4,7 +4,7 @@ import type { ByteReader, ByteWriter } from '#core/math'
 import { announcedWork } from './calendar.ts'
 import { type DataConfig, type DataService, replicaCap, segmentId } from './config.ts'
 import { deviationOf } from './forecasts.ts'
-import { Flow, type Layout } from './placement/index.ts'
+import { Flow, type Layout, rendezvousLayout, strengthOf } from './placement/index.ts'
 import { type PolicyResult, ShardPolicy } from './policy.ts'
 import { ScalePolicy, type ScaleWish } from './scale-policy.ts'
 
@@ -32,6 +32,10 @@ export class ServiceWorld {
   /** Slow mean of the service's work per window: what the calendar's shares are shares of. */
   #level = 0
   readonly #events: () => readonly KnownEvent[]
+  /** The last step in which each instance reported itself; -1: in none. */
+  readonly #seen: Int32Array
+  /** Which instances segments may lie on: 1 or 0 each. */
+  #usable: Float64Array
   #wish: ScaleWish = { instances: 1, q50: 0, q90: 0, q99: 0, risk: 0 }
 
   /** `events`: the calendar as it stands. */
@@ -53,6 +57,12 @@ export class ServiceWorld {
       announced: (step) => this.#announced(step),
     })
     this.#flow = new Flow(segments, instances)
+    this.#seen = new Int32Array(instances).fill(-1)
+    this.#usable = new Float64Array(instances).fill(1)
+    if (service.elastic === true) {
+      this.#usable.fill(0, service.minInstances)
+      this.#policy.adopt(rendezvousLayout(segments, instances, strengthOf(this.#usable)))
+    }
     this.before = this.#policy.layout.clone()
     this.expected = new Float64Array(segments)
     this.#deviation = new Float64Array(segments)
@@ -65,9 +75,9 @@ export class ServiceWorld {
     return this.#policy.layout
   }
 
-  /** Mean work per instance, as expected. */
+  /** Mean work per instance that segments may lie on, as expected. */
   get meanLoad(): number {
-    return this.expected.reduce((a, b) => a + b, 0) / this.#service.instances.length
+    return this.expected.reduce((a, b) => a + b, 0) / this.#usable.reduce((a, b) => a + b, 0)
   }
 
   /** Takes over what stands outside. */
@@ -85,12 +95,27 @@ export class ServiceWorld {
     return announcedWork(this.#events(), about, window)?.reduce((a, b) => a + b, 0) ?? 0
   }
 
-  /** Takes the window that ended at `timeMs` in and plans. Without a forecast of a segment, its last work is expected. */
+  /** Of an elastic service: the first `decided` instances, as far as they have reported themselves of late. */
+  #follow(pipelines: ReadonlyMap<string, PipelineFeature>, decided: number): void {
+    const { instances, minInstances, elastic = false } = this.#service
+    if (!elastic) return
+    instances.forEach((instance, i) => {
+      if (pipelines.has(instance)) this.#seen[i] = this.#steps
+      const isThere = this.#seen[i]! >= 0 && this.#steps - this.#seen[i]! <= this.#config.patienceWindows
+      this.#usable[i] = i < minInstances || (isThere && i < decided) ? 1 : 0
+    })
+  }
+
+  /**
+   * Takes the window that ended at `timeMs` in and plans. Without a forecast of a segment, its last work is expected.
+   * `decided`: instances that stand decided.
+   */
   step(
     timeMs: number,
     feature: ServiceFeature | undefined,
     forecasts: ReadonlyMap<string, Forecast>,
     pipelines: ReadonlyMap<string, PipelineFeature>,
+    decided = this.#service.minInstances,
   ): PolicyResult {
     const { segments } = this.#config
     this.#last = Float64Array.from(feature?.segment_work ?? new Float64Array(segments))
@@ -100,6 +125,7 @@ export class ServiceWorld {
       this.#deviation[s] = forecast === undefined ? Math.sqrt(this.#last[s]!) : deviationOf(forecast)
     }
     this.#measure(pipelines)
+    this.#follow(pipelines, decided)
     const total = this.#last.reduce((a, b) => a + b, 0)
     this.#timeMs = timeMs
     this.#steps++
@@ -113,6 +139,7 @@ export class ServiceWorld {
       last: this.#last,
       mean: this.expected.slice(),
       deviation: this.#deviation.slice(),
+      ...(this.#service.elastic === true ? { capacities: this.#usable } : {}),
     })
   }
 
@@ -153,6 +180,8 @@ export class ServiceWorld {
     for (const n of this.#recent) out.varint(n)
     for (const x of [this.#capacity, this.#timeMs, this.#level]) out.f64(x)
     out.varint(this.#steps)
+    for (const step of this.#seen) out.varint(step + 1)
+    for (const usable of this.#usable) out.varint(usable)
   }
 
   decode(from: ByteReader): void {
@@ -163,6 +192,8 @@ export class ServiceWorld {
     this.#timeMs = from.f64()
     this.#level = from.f64()
     this.#steps = from.varint()
+    for (let i = 0; i < this.#seen.length; i++) this.#seen[i] = from.varint() - 1
+    for (let i = 0; i < this.#usable.length; i++) this.#usable[i] = from.varint()
     this.before.copyFrom(this.#policy.layout)
   }
 }

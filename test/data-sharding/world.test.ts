@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import type { ServiceFeature } from '#schemas'
+import type { PipelineFeature, ServiceFeature } from '#schemas'
 import { fillableTables } from '#core/forecasting'
 import { dataConfig } from '#data-sharding'
 import { ServiceWorld } from '../../pipelines/data-sharding/world.ts'
@@ -11,21 +11,15 @@ const CAPACITY = 100
 const FULL = 0.92
 const isOn = (w: number): boolean => SALES.some((from) => w >= from && w < from + 4)
 
-const config = dataConfig({
-  services: [
-    {
-      service: 'search',
-      instances: ['a', 'b'],
-      replicas: 1,
-      capacity: CAPACITY,
-      minInstances: 1,
-      maxInstances: 40,
-    },
-  ],
-  segments: 8,
-  windowMs: WINDOW_MS,
-  dayWindows: 24,
-})
+const SERVICE = {
+  service: 'search',
+  instances: ['a', 'b'],
+  replicas: 1,
+  capacity: CAPACITY,
+  minInstances: 1,
+  maxInstances: 40,
+}
+const config = dataConfig({ services: [SERVICE], segments: 8, windowMs: WINDOW_MS, dayWindows: 24 })
 
 /** Campaigns announced from the beginning. */
 function calendar() {
@@ -77,4 +71,38 @@ test('instances are there for a campaign that the calendar announces, and only f
   expect(told.short).toBe(0)
   expect(blind.short).toBeGreaterThan(0)
   expect(told.spare).toBeLessThan(blind.spare / 4)
+})
+
+test('segments of an elastic service lie on the instances that were decided and report themselves, and leave the others', () => {
+  const names = ['a', 'b', 'c']
+  const elastic = dataConfig({
+    ...config,
+    services: [
+      { ...SERVICE, instances: names, minInstances: 2, maxInstances: 3, replicas: 1, elastic: true },
+    ],
+    segments: 12,
+    copiesPerWindow: 2,
+    patienceWindows: 3,
+  })
+  const [service = SERVICE] = elastic.services
+  const world = new ServiceWorld(elastic, service)
+  const reporting = (count: number) =>
+    new Map(names.slice(0, count).map((name) => [name, { up_ratio: 1, capacity_min: 1 } as PipelineFeature]))
+  /** Segments on the third instance after some windows. */
+  function run(windows: number, there: number, decided: number): number {
+    for (let w = 0; w < windows; w++) {
+      const segment_work = Float64Array.from({ length: 12 }, (_, s) => 10 + s)
+      const feature = { segment_work } as unknown as ServiceFeature
+      world.step(w * WINDOW_MS, feature, new Map(), reporting(there), decided)
+    }
+    return Array.from({ length: 12 }, (_, s) => world.layout.holds(s, 2)).filter(Boolean).length
+  }
+  expect(run(5, 2, 2)).toBe(0)
+  // Decided, but not there yet.
+  expect(run(5, 2, 3)).toBe(0)
+  expect(run(8, 3, 3)).toBeGreaterThan(2)
+  expect(run(8, 3, 2)).toBe(0)
+  expect(run(8, 3, 3)).toBeGreaterThan(2)
+  // Gone without a decision.
+  expect(run(12, 2, 3)).toBe(0)
 })
