@@ -6,9 +6,23 @@ import { LeastSquares } from './rls.ts'
 export type AnnouncedTotal = (step: number) => number
 
 const FEATURES = 14
-const ERRORS = 400
+/** Weeks of errors that speak for those to come: crowds that nobody announced come a few times a week. */
+const ERROR_WEEKS = 2
+const LEAST_ERRORS = 20
+/** What lies so many mean distances from its slot of the week teaches the slot no more than that: a crowd passes. */
+const UNUSUAL = 3
+/** Until there are errors: as if they were spread evenly over four standard deviations of a Poisson total. */
+const UNKNOWN = Float64Array.from({ length: 40 }, (_, k) => 4 * ((k + 0.5) / 40 - 0.5))
 const RIDGE = 0.02
 const FORGETTING = 0.9985
+
+/** A forecast of a total, with the distribution that past errors speak for. */
+export interface TotalForecast {
+  readonly mean: number
+  quantile(p: number): number
+  /** Expected work of those totals that exceed a limit, counted whole: what is late if no more than that can be served in time. */
+  above(limit: number): number
+}
 
 /**
  * Total work of a service `lead` steps ahead of the step being decided: regression on levels, slots of day and week,
@@ -33,6 +47,8 @@ export class TotalForecaster {
   #slow = 0
   #fastDay = 0
   #fastWeek = 0
+  /** Mean distance of a total from its slot of the week. */
+  #off = 0
 
   /** `ahead`: steps between the last one seen and the one forecast. */
   constructor(day: number, week: number, ahead: number, announced: AnnouncedTotal) {
@@ -62,7 +78,7 @@ export class TotalForecaster {
       this.#model.add(x, 0, total, 1 / Math.max(1, this.#slow))
       this.#model.solve()
       this.#errors.push((total - mean) / Math.sqrt(Math.max(1, mean)))
-      if (this.#errors.length > ERRORS) this.#errors.shift()
+      if (this.#errors.length > ERROR_WEEKS * this.#week) this.#errors.shift()
     }
     const own = total - this.#announced(t)
     const rate = (r: number) => Math.max(r, 1 / (t + 1))
@@ -74,7 +90,13 @@ export class TotalForecaster {
     const day = t % this.#day
     const week = t % this.#week
     this.#daySlots[day]! += (t < this.#day ? 1 : 0.2) * (own - this.#daySlots[day]!)
-    this.#weekSlots[week]! += (t < this.#week ? 1 : 0.4) * (own - this.#weekSlots[week]!)
+    if (t < this.#week) this.#weekSlots[week] = own
+    else {
+      const off = own - this.#weekSlots[week]!
+      const usual = this.#off * UNUSUAL
+      this.#weekSlots[week]! += 0.4 * Math.max(-usual, Math.min(usual, off))
+      this.#off += 0.01 * (Math.min(Math.abs(off), 2 * usual + 1) - this.#off)
+    }
     this.#past[t % this.#past.length] = total
     this.#steps++
   }
@@ -117,22 +139,30 @@ export class TotalForecaster {
     )
   }
 
-  /** The forecast `ahead` steps after the last one seen; call it once per step. `quantile` reads its distribution. */
-  forecast(): { readonly mean: number; quantile(p: number): number } {
+  /** The forecast `ahead` steps after the last one seen; call it once per step. */
+  forecast(): TotalForecast {
     const x = this.#features(this.#steps - 1 + this.#ahead)
     const mean = Math.max(0, this.#steps < 8 ? this.#fast : this.#model.predict(x, 0))
     this.#issued.push({ x, mean })
-    const errors = Float64Array.from(this.#errors).sort()
+    const errors = this.#errors.length < LEAST_ERRORS ? UNKNOWN : Float64Array.from(this.#errors).sort()
     const scale = Math.sqrt(Math.max(1, mean))
     return {
       mean,
-      quantile: (p) =>
-        Math.max(0, mean + (errors.length < 20 ? 4 * (p - 0.5) : quantileType7(errors, p)) * scale),
+      quantile: (p) => Math.max(0, mean + quantileType7(errors, p) * scale),
+      above(limit) {
+        let sum = 0
+        for (let k = errors.length - 1; k >= 0; k--) {
+          const total = mean + errors[k]! * scale
+          if (total <= limit) break
+          sum += total
+        }
+        return sum / errors.length
+      },
     }
   }
 
   #scalars(): number[] {
-    return [this.#fast, this.#middle, this.#slow, this.#fastDay, this.#fastWeek]
+    return [this.#fast, this.#middle, this.#slow, this.#fastDay, this.#fastWeek, this.#off]
   }
 
   /** Appends the state. */
@@ -154,6 +184,7 @@ export class TotalForecaster {
     this.#slow = from.f64()
     this.#fastDay = from.f64()
     this.#fastWeek = from.f64()
+    this.#off = from.f64()
     const [errors, ...issued] = takeList(from)
     this.#errors.splice(0, Infinity, ...(errors ?? []))
     this.#issued.splice(0, Infinity, ...issued.map((row) => ({ x: row.slice(0, -1), mean: row.at(-1)! })))
