@@ -1,3 +1,15 @@
+/** First fit worth the name after this many values, then at every doubling until the schedule takes over. */
+export const FIRST_FIT = 12
+/** Before it little but the scale and the size of a step is learnt, at the second value and then at about every half more. */
+export const FIRST_LOOK = 2
+
+/** The number of values of the next early fit, after the one planned at `next` and more than `values`. */
+export function nextEarlyFit(next: number, values: number): number {
+  let planned = next
+  while (values >= planned) planned = planned < FIRST_FIT ? Math.ceil(1.5 * planned) : 2 * planned
+  return planned
+}
+
 /** Steps that count as one more observation of "a step may be as large as the prior says". */
 const PRIOR_STEPS = 1
 

@@ -1,7 +1,7 @@
 import type { ByteReader, ByteWriter } from '#core/math'
 import { LEVELS } from '#core/math'
 import { chooseChampion } from './champion.ts'
-import { beyondRange, stepSpread } from './cold-start.ts'
+import { beyondRange, FIRST_FIT, FIRST_LOOK, nextEarlyFit, stepSpread } from './cold-start.ts'
 import { Conformal, widen } from './conformal.ts'
 import { createModel } from './create-model.ts'
 import { dayTypeDoubt, knowsWeek, MOST_LOG_SPREAD } from './day-types.ts'
@@ -19,10 +19,6 @@ import { decodeScale, fitScale, type SeriesScale } from './scale.ts'
  */
 export type Observation = 'accepted' | 'restarted' | 'not-finite' | 'negative' | 'duplicate' | 'backwards'
 
-/** First fit after this many values, then at every doubling until the schedule takes over. */
-const FIRST_FIT = 12
-/** Before it only the scale and the size of a step are learnt, at the second value and then at about every half more. */
-const FIRST_LOOK = 2
 /** This many values outside the scale since the fit mean that the series has changed its size: fit again. A first negative value does so at once. */
 const EXTREMES_BEFORE_REFIT = 6
 /** Share of the tracked intervals that survives a fit, if the one before rested on about as many values (a cold start's guess must not survive). */
@@ -137,7 +133,7 @@ export class SeriesForecaster {
       this.#history.push(this.#refusal(value) === undefined ? value : NaN)
     }
     this.#fit()
-    this.#planNextFit()
+    this.#nextEarlyFit = nextEarlyFit(this.#nextEarlyFit, this.#finite)
     if (this.#finite > 0) this.#keepForScoring(this.#index)
   }
 
@@ -309,16 +305,9 @@ export class SeriesForecaster {
     this.#log.recordMany(n, index, this.options.stepMs, dueSteps, dueErrors)
   }
 
-  #planNextFit(): void {
-    while (this.#finite >= this.#nextEarlyFit) {
-      const next = this.#nextEarlyFit
-      this.#nextEarlyFit = next < FIRST_FIT ? Math.ceil(1.5 * next) : 2 * next
-    }
-  }
-
   #isFitDue(index: number): boolean {
     if (this.#finite >= this.#nextEarlyFit) {
-      this.#planNextFit()
+      this.#nextEarlyFit = nextEarlyFit(this.#nextEarlyFit, this.#finite)
       if (this.#finite < 2 * this.options.refitEvery) return true
     }
     if (this.#extremes >= EXTREMES_BEFORE_REFIT) return true

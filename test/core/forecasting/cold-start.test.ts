@@ -1,7 +1,7 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { LEVELS, SeriesForecaster } from '../../../pipelines/core/forecasting/index.ts'
-import { beyondRange, stepSpread } from '../../../pipelines/core/forecasting/cold-start.ts'
+import { beyondRange, nextEarlyFit, stepSpread } from '../../../pipelines/core/forecasting/cold-start.ts'
 import { mulberry32 } from '../../../pipelines/core/ports/index.ts'
 
 const STEP = 1000
@@ -23,6 +23,13 @@ describe('stepSpread', () => {
     expect(stepSpread([0, 9, 0, 9], 1)).toBe(1)
     expect(stepSpread([5, NaN, 5], 1)).toBe(1)
   })
+})
+
+it('a young series is fitted at 2, 3, 5, 8, 12 values and then at every doubling', () => {
+  const plan = [2, 3, 5, 8, 12, 24].map((values) => nextEarlyFit(values, values))
+  expect(plan).toEqual([3, 5, 8, 12, 24, 48])
+  expect(nextEarlyFit(2, 1)).toBe(2)
+  expect(nextEarlyFit(2, 100)).toBe(192)
 })
 
 it('the room beyond a range shrinks with what is known', () => {

@@ -51,7 +51,7 @@ test('what is observed, issued and forecast is the same however often somebody a
       expect(other).toEqual(out)
     },
   )
-  assert(cases, { numRuns: 60 })
+  assert(cases, { numRuns: 20 })
 })
 
 test('one step asked for alone is that step of the whole forecast', () => {
