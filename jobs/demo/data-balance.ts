@@ -13,23 +13,34 @@ export interface Balance {
   note(instance: string): void
   /** A query about a key that hashing would have sent to an instance. */
   noteHashed(instance: string): void
+  /** Queries that an instance has answered. */
+  answered(instance: string): number
   report(): { readonly live: BalanceReport; readonly hashed: BalanceReport; readonly intervals: number }
 }
 
 const MOST_INTERVALS = 10_000
 
-/** A measure in intervals of `everyMs`; an interval that has not ended does not count. */
-export function createBalance(instances: readonly string[], everyMs: number, clock: Clock): Balance {
+/**
+ * A measure in intervals of `everyMs`; an interval that has not ended does not count. `present`: how many of the instances
+ * there are now, and how many hashing has.
+ */
+export function createBalance(
+  instances: readonly string[],
+  everyMs: number,
+  clock: Clock,
+  present: { readonly live: () => number; readonly hashed: number },
+): Balance {
   const live = createSide(instances.length)
   const hashed = createSide(instances.length)
   const numbers = new Map(instances.map((name, i) => [name, i]))
+  const answered = new Float64Array(instances.length)
   let endMs = clock.nowMs() + everyMs
 
   function turn(): void {
     const nowMs = clock.nowMs()
     if (nowMs < endMs) return
-    live.close()
-    hashed.close()
+    live.close(present.live())
+    hashed.close(present.hashed)
     endMs += everyMs * Math.ceil((nowMs - endMs + 1) / everyMs)
   }
 
@@ -40,7 +51,12 @@ export function createBalance(instances: readonly string[], everyMs: number, clo
   }
 
   return {
-    note: (instance) => add(live, instance),
+    note(instance) {
+      const i = numbers.get(instance)
+      if (i !== undefined) answered[i] = (answered[i] ?? 0) + 1
+      add(live, instance)
+    },
+    answered: (instance) => answered[numbers.get(instance) ?? -1] ?? 0,
     noteHashed: (instance) => add(hashed, instance),
     report: () => ({
       live: quantiles(live.ratios),
@@ -53,7 +69,7 @@ export function createBalance(instances: readonly string[], everyMs: number, clo
 interface Side {
   readonly ratios: number[]
   add(instance: number): void
-  close(): void
+  close(present: number): void
 }
 
 function createSide(instances: number): Side {
@@ -62,9 +78,9 @@ function createSide(instances: number): Side {
   return {
     ratios,
     add: (i) => void (counts[i] = (counts[i] ?? 0) + 1),
-    close() {
+    close(present) {
       const sum = counts.reduce((a, b) => a + b, 0)
-      if (sum > 0) ratios.push((Math.max(...counts) * instances) / sum)
+      if (sum > 0) ratios.push((Math.max(...counts) * present) / sum)
       if (ratios.length > MOST_INTERVALS) ratios.shift()
       counts.fill(0)
     },

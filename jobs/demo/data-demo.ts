@@ -13,6 +13,7 @@ import { type DataFollowers, followData } from './data-follow.ts'
 import { type DataInstances, startDataInstances } from './data-instances.ts'
 import type { HotKeys } from './data-keys.ts'
 import { createMoveCounts, type MoveCounts } from './data-moves.ts'
+import { createLocalScaler, type LocalScaler } from './data-scale.ts'
 import { type DataLoad, fillOrders, ORDERS, startDataLoad } from './data-load.ts'
 import {
   demoDataConfig,
@@ -20,6 +21,7 @@ import {
   demoRouterConfig,
   INSERTS_PER_SECOND,
   INSTANCE_CAPACITY,
+  instanceNames,
   INSTANCES,
   SERVICE,
 } from './data-settings.ts'
@@ -50,6 +52,8 @@ export interface DataDemoOptions {
   /** Folder of the instances; emptied. */
   readonly folder: string
   readonly windowMs: number
+  /** Queries per second that one instance counts as able to do. */
+  readonly capacity?: number
   readonly seed: number
   readonly clock: Clock
   readonly onWarning: (error: Error) => void
@@ -69,6 +73,7 @@ export interface DataParts {
   readonly opened: OpenRouter
   readonly reports: RouterReports
   readonly followers: DataFollowers
+  readonly scaler: LocalScaler
   readonly balance: Balance
   readonly mover: Mover
   readonly moves: MoveCounts
@@ -109,8 +114,9 @@ async function openParts(
   undo: (() => Promise<unknown>)[],
 ): Promise<DataParts> {
   const { connections, prefix, replayId, windowMs, seed, clock, onWarning, onFatal } = options
-  const names = instances.list.map(({ name }) => name)
-  const config = demoDataConfig(windowMs, names, { replayId, seed })
+  const names = instanceNames()
+  const { capacity = INSTANCE_CAPACITY } = options
+  const config = demoDataConfig(windowMs, { replayId, seed }, capacity)
   const pipelines = await openPipelines({
     subsystem: dataSharding,
     connections,
@@ -130,11 +136,14 @@ async function openParts(
   const reports = await openRouterReports({
     ...shared,
     service: SERVICE,
-    capacity: INSTANCE_CAPACITY,
+    capacity,
     everyMs: windowMs,
   })
   undo.push(() => reports.close())
-  const balance = createBalance(names, BALANCE_EVERY_MS, clock)
+  const balance = createBalance(names, BALANCE_EVERY_MS, clock, {
+    live: () => instances.list.length,
+    hashed: INSTANCES,
+  })
   const routerConfig = demoRouterConfig(instances.list)
   const opened = await openQueryRouter({
     ...shared,
@@ -161,9 +170,24 @@ async function openParts(
   const { mover, follower } = moving
   if (follower === null) throw new RangeError('the mover follows no decisions')
   await pipelines.start()
-  const followers = await followData({ ...shared, replayId, service: SERVICE, placement: follower })
+  const scaler = createLocalScaler({ service: SERVICE, names, instances, router: opened, onWarning })
+  const { applier } = scaler
+  const following = { ...shared, replayId, service: SERVICE, placement: follower, scaler: applier }
+  const followers = await followData(following)
+  undo.push(() => scaler.stop())
   undo.push(() => followers.stop())
-  return { instances, pipelines, opened, reports, followers, balance, mover, moves, hotKeys: demoKeys() }
+  return {
+    instances,
+    pipelines,
+    opened,
+    reports,
+    followers,
+    scaler,
+    balance,
+    mover,
+    moves,
+    hotKeys: demoKeys(),
+  }
 }
 
 /** Creates the table everywhere, as an operator does it through the router, and fills it. */
@@ -184,9 +208,9 @@ function demo(
 ): DataDemo {
   const { pipelines, opened, reports, followers, balance, hotKeys, instances } = parts
   const { segments } = opened.placement
-  const homes = replicaOrder(segments, instances.list.length, 1)
-  const homeOf = (key: string): string =>
-    instances.list[homes[segmentOf(key, segments)]?.[0] ?? 0]?.name ?? ''
+  const names = instances.list.map(({ name }) => name)
+  const homes = replicaOrder(segments, names.length, 1)
+  const homeOf = (key: string): string => names[homes[segmentOf(key, segments)]?.[0] ?? 0] ?? ''
   const now: {
     load: DataLoad | null
     audit: Awaited<ReturnType<DataLoad['audit']>> | null

@@ -1,8 +1,7 @@
 import type { DataScaleBody, DataShardBody } from '#schemas'
 import type { RecordCodec } from '#core/codec'
 import { createAckSender, type Follower } from '#core/dataplane'
-import type { Broker, Clock } from '#core/ports'
-import { createScaleTable } from '../scale-table.ts'
+import type { Broker, Clock, DecisionApplier } from '#core/ports'
 import {
   decisionDecoder,
   type FollowerContext,
@@ -31,6 +30,8 @@ export interface DataFollowOptions {
   readonly topicPrefix: string
   readonly replayId: string
   readonly service: string
+  /** Puts instance counts into force. */
+  readonly scaler: DecisionApplier<DataScaleBody>
   /** Follows the placement already. */
   readonly placement: Follower<DataShardBody>
   readonly onWarning: (error: Error) => void
@@ -40,7 +41,7 @@ const ACKS = 'acks.decisions'
 
 /** Starts a follower of the instance counts beside that of the placement. */
 export async function followData(options: DataFollowOptions): Promise<DataFollowers> {
-  const { broker, codec, clock, topicPrefix, service, placement } = options
+  const { broker, codec, clock, topicPrefix, service, placement, scaler } = options
   const acks = createAckSender({
     broker,
     topic: `${topicPrefix}${ACKS}`,
@@ -48,7 +49,6 @@ export async function followData(options: DataFollowOptions): Promise<DataFollow
     clock,
   })
   const context: FollowerContext = { ...options, acks }
-  const table = createScaleTable()
   let wanted: number | null = null
   const scale: TrackedFollower = trackFollower<DataScaleBody>(context, {
     topic: 'decisions.data.scale',
@@ -56,10 +56,10 @@ export async function followData(options: DataFollowOptions): Promise<DataFollow
     id: 'scaler',
     decode: decisionDecoder(codec, 'DataScaleDecision'),
     applier: {
-      ...table.applier,
+      ...scaler,
       apply(decision, applied) {
         if (decision.body.service === service) wanted = decision.body.instances
-        return table.applier.apply(decision, applied)
+        return scaler.apply(decision, applied)
       },
     },
   })

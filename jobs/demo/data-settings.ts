@@ -5,10 +5,14 @@ import { ORDERS } from './data-load.ts'
 
 /** The service of the demo. */
 export const SERVICE = 'orders'
-/** Embedded instances. */
+/** Embedded instances at the start, and at the most: another one comes for the peak. */
 export const INSTANCES = 5
+const MOST_INSTANCES = 6
 /** Queries per second that one instance counts as able to do. */
-export const INSTANCE_CAPACITY = 25
+export const INSTANCE_CAPACITY = 15
+
+/** Every instance that there may be. */
+export const instanceNames = (): string[] => Array.from({ length: MOST_INSTANCES }, (_, i) => `i${i}`)
 /** Inserts per second of the load. */
 export const INSERTS_PER_SECOND = 2
 
@@ -34,9 +38,10 @@ export const demoKeys = (): HotKeys =>
 /** Settings of the pipelines: short windows, and a day of a minute. */
 export function demoDataConfig(
   windowMs: number,
-  instances: readonly string[],
   more: { readonly replayId: string; readonly seed: number },
+  capacity = INSTANCE_CAPACITY,
 ): DataConfig {
+  const instances = instanceNames()
   const dayWindows = Math.max(3, Math.round((PHASE_MS * PHASES) / windowMs))
   return dataConfig({
     ...more,
@@ -45,9 +50,10 @@ export function demoDataConfig(
         service: SERVICE,
         instances,
         replicas: REPLICAS,
-        capacity: (INSTANCE_CAPACITY * windowMs) / 1000,
-        minInstances: 2,
+        capacity: (capacity * windowMs) / 1000,
+        minInstances: INSTANCES,
         maxInstances: instances.length,
+        elastic: true,
       },
     ],
     segments: SEGMENTS,

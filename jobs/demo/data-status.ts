@@ -11,6 +11,8 @@ export interface DataInstanceStatus {
   /** Segments whose rows it holds. */
   readonly segments: number
   readonly queriesPerSecond: number
+  /** Queries that it has answered. */
+  readonly queries: number
 }
 
 /** Data-sharding now, for the page and the terminal. */
@@ -33,6 +35,8 @@ export interface DataStatus {
   readonly moved: number
   readonly movesFailed: number
   readonly instancesWanted: number | null
+  /** Instances that were started for a decision while it ran. */
+  readonly instancesStarted: number
   /** Median of the largest load over the mean: as routed, and as hashing alone would have spread the same queries. */
   readonly maxOverMean: number | null
   readonly maxOverMeanHashed: number | null
@@ -83,7 +87,7 @@ const NOTHING: DataLoadReport = {
 
 /** What the demo is doing now. */
 export function statusOf(parts: DataParts, load: DataLoadReport | null): DataStatus {
-  const { instances, opened, reports, followers, balance } = parts
+  const { opened, reports, followers, balance, scaler } = parts
   const moves = parts.moves.report()
   const { queries, errors, rows, violations, checks, latencyMs } = load ?? NOTHING
   const views = opened.picker.view(performance.now())
@@ -93,12 +97,13 @@ export function statusOf(parts: DataParts, load: DataLoadReport | null): DataSta
   return {
     service: SERVICE,
     url: opened.router.url,
-    instances: instances.list.map(({ name }, i) => ({
+    instances: opened.instances().map(({ name, number, applied: at }) => ({
       name,
-      up: views[i]?.isDown === false,
-      inFlight: views[i]?.inFlight ?? 0,
-      segments: opened.applied[i]?.segments().length ?? 0,
+      up: views[number]?.isDown === false,
+      inFlight: views[number]?.inFlight ?? 0,
+      segments: at.segments().length,
       queriesPerSecond: loads[name] ?? 0,
+      queries: balance.answered(name),
     })),
     queries,
     errors,
@@ -111,6 +116,7 @@ export function statusOf(parts: DataParts, load: DataLoadReport | null): DataSta
     moved: moves.switched,
     movesFailed: moves.failed,
     instancesWanted: followers.wanted(),
+    instancesStarted: scaler.counts().started,
     maxOverMean: live.p50,
     maxOverMeanHashed: hashed.p50,
     latencyMs,

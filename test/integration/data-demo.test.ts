@@ -23,6 +23,8 @@ test('queries of a moving hot set are logged, forecast and placed; no row is los
     replayId,
     folder,
     windowMs: 1000,
+    // So that five instances are too few however slowly this machine asks.
+    capacity: 3,
     seed: 1,
     clock: systemClock,
     onWarning: () => undefined,
@@ -34,6 +36,12 @@ test('queries of a moving hot set are logged, forecast and placed; no row is los
     timeoutMs: 90_000,
     what: 'a placement in force, a move and a checked write',
   })
+  // More work than five instances do: a decision starts another one, segments move to it, and it answers their reads.
+  await until(
+    () => demo.status().instances.some((it) => it.name === 'i5' && it.segments > 0 && it.queries > 0),
+    { timeoutMs: 120_000, what: 'reads answered by an instance that was started for a decision' },
+  )
+  expect(demo.status().instancesStarted).toBe(1)
   await demo.drain(async (workers) => {
     await until(
       () =>
@@ -57,4 +65,4 @@ test('queries of a moving hot set are logged, forecast and placed; no row is los
   expect(summary.logged.sent).toBeGreaterThanOrEqual(summary.queries)
   expect(summary.instancesWanted).toBeGreaterThanOrEqual(2)
   await demo.stop()
-}, 240_000)
+}, 360_000)

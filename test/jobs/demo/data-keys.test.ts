@@ -46,7 +46,7 @@ describe('the load', () => {
 
 test('balance: largest load over the mean, interval by interval, beside what hashing would have done', () => {
   const clock = manualClock(0)
-  const balance = createBalance(['i0', 'i1'], 1000, clock)
+  const balance = createBalance(['i0', 'i1'], 1000, clock, { live: () => 2, hashed: 2 })
   const interval = (live: string[], hashed: string[]): void => {
     for (const name of live) balance.note(name)
     for (const name of hashed) balance.noteHashed(name)
