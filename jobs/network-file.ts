@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises'
 import { z } from 'zod'
 import { ForestallError } from '#core/ports'
 import {
@@ -8,6 +7,7 @@ import {
   type TrafficConfig,
   trafficConfig,
 } from '#traffic-routing'
+import { COMMON_SETTINGS, givenIn, readSettingsFile } from './settings-file.ts'
 
 const Link = z.strictObject({
   name: z.string().min(1),
@@ -23,11 +23,7 @@ const Stream = z.strictObject({
 /** Settings of TrafficConfig that a file may give; what is left out keeps its default. */
 const Settings = z
   .strictObject({
-    scope: z.string().min(1),
-    graceMs: z.number().min(0),
-    partitions: z.int().positive(),
-    idleMs: z.number().positive(),
-    maxAheadMs: z.number().min(0),
+    ...COMMON_SETTINGS,
     seasons: z.array(z.int().min(2)),
     horizon: z.int().positive(),
     publishSteps: z.array(z.int().positive()),
@@ -42,7 +38,6 @@ const Settings = z
     learnEvery: z.int().positive(),
     historyWindows: z.int().positive(),
     solverDeadlineMs: z.number().positive(),
-    mode: z.enum(['dry_run', 'apply']),
     shards: z
       .strictObject({
         cap: z.number().positive(),
@@ -100,24 +95,8 @@ function pairsOf(file: string, { links, streams }: Parsed): PairSpec[] {
  * settings. Throws CONFIG_INVALID naming file, field and cure, or POLICY_CONTRADICTS.
  */
 export async function readNetworkFile(file: string, windowMs: number): Promise<TrafficConfig> {
-  let json: unknown
-  try {
-    json = JSON.parse(await readFile(file, 'utf8'))
-  } catch (cause) {
-    throw new ForestallError('CONFIG_INVALID', `${file} is not a JSON file that can be read.`, {
-      cause,
-      cure: 'Name a file as in docs/how-to/network-file.md.',
-    })
-  }
-  const parsed = NetworkFile.safeParse(json)
-  if (!parsed.success) {
-    const [issue] = parsed.error.issues
-    throw new ForestallError(
-      'CONFIG_INVALID',
-      `${file}: ${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'invalid'}`,
-    )
-  }
-  const { links, streams, settings = {} } = parsed.data
+  const parsed = await readSettingsFile(file, NetworkFile, 'docs/how-to/network-file.md')
+  const { links, streams, settings = {} } = parsed
   checkNames(file, 'links', links)
   checkNames(file, 'streams', streams)
   const specs: LinkSpec[] = links.map(({ name, capacityBytesPerSecond, latencyMs }) => ({
@@ -128,12 +107,9 @@ export async function readNetworkFile(file: string, windowMs: number): Promise<T
   const limits = streams.flatMap((s) =>
     s.limitBytesPerSecond === undefined ? [] : [[s.name, s.limitBytesPerSecond] as const],
   )
-  const given = Object.fromEntries(
-    Object.entries(settings).filter(([, value]) => value !== undefined),
-  ) as Partial<TrafficConfig>
   return trafficConfig({
-    ...given,
-    network: createNetwork(specs, pairsOf(file, parsed.data)),
+    ...(givenIn(settings) as Partial<TrafficConfig>),
+    network: createNetwork(specs, pairsOf(file, parsed)),
     windowMs,
     criticalStreams: streams.filter((s) => s.critical === true).map((s) => s.name),
     streamLimits: Object.fromEntries(limits),

@@ -1,7 +1,6 @@
-import { readFile } from 'node:fs/promises'
 import { z } from 'zod'
-import { ForestallError } from '#core/ports'
 import { dataConfig, type DataConfig } from '#data-sharding'
+import { COMMON_SETTINGS, givenIn, readSettingsFile } from './settings-file.ts'
 
 const Service = z.strictObject({
   service: z.string().min(1),
@@ -15,13 +14,9 @@ const Service = z.strictObject({
 /** Settings of DataConfig that a file may give; what is left out keeps its default. */
 const Settings = z
   .strictObject({
+    ...COMMON_SETTINGS,
     segments: z.int().positive(),
     routing: z.enum(['live', 'equal']),
-    scope: z.string().min(1),
-    graceMs: z.number().min(0),
-    partitions: z.int().positive(),
-    maxAheadMs: z.number().min(0),
-    idleMs: z.number().positive(),
     dayWindows: z.int().positive(),
     copiesPerWindow: z.int().positive(),
     leadWindows: z.int().positive(),
@@ -29,7 +24,6 @@ const Settings = z
     patternWindows: z.int().positive(),
     leastProbability: z.number().min(0).max(1),
     maxPatterns: z.int().positive(),
-    mode: z.enum(['dry_run', 'apply']),
     seed: z.int().min(0),
   })
   .partial()
@@ -43,24 +37,10 @@ const DAY_MS = 86_400_000
  * into it, unless the file says otherwise. Throws CONFIG_INVALID with file and field.
  */
 export async function readServicesFile(file: string, windowMs: number): Promise<DataConfig> {
-  let parsed: unknown
-  try {
-    parsed = JSON.parse(await readFile(file, 'utf8'))
-  } catch (cause) {
-    throw new ForestallError('CONFIG_INVALID', `${file} is not a JSON file that can be read.`, { cause })
-  }
-  const checked = File.safeParse(parsed)
-  if (!checked.success) {
-    const [issue] = checked.error.issues
-    throw new ForestallError('CONFIG_INVALID', `${file}: ${issue?.path.join('.')}: ${issue?.message}.`, {
-      cure: `Change ${file}.`,
-    })
-  }
-  const { services, settings } = checked.data
-  const given = Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined))
+  const { services, settings } = await readSettingsFile(file, File, 'docs/how-to/data-sharding.md')
   return dataConfig({
     dayWindows: Math.max(1, Math.round(DAY_MS / windowMs)),
-    ...(given as Partial<DataConfig>),
+    ...(givenIn(settings) as Partial<DataConfig>),
     services,
     windowMs,
   })
