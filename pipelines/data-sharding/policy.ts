@@ -57,6 +57,8 @@ const SURPRISE = 4
 const LASTS = 0.85
 /** What another plan must have saved beside the copies that it takes to get there: a step at twice the mean. */
 const DOUBT = 1
+/** ... and so many standard deviations of what chance adds up to. */
+const CHANCE = 2
 /** Days over which costs are told. */
 const MEMORY_DAYS = 7
 const LEVEL_RATE = 0.05
@@ -172,7 +174,7 @@ export class ShardPolicy {
     const paid = costs[PLANS.findIndex(({ name }) => name === this.#followed)]!
     this.#contenders.forEach((contender, k) => {
       contender.mean += memory * (costs[k]! - contender.mean)
-      contender.regret = Math.max(0, contender.regret + paid - costs[k]!)
+      contender.rue(paid - costs[k]!)
     })
   }
 
@@ -203,7 +205,8 @@ export class ShardPolicy {
     let most = 0
     let best: Contender<PlanName> | null = null
     for (const contender of this.#contenders) {
-      if (contender.name === this.#followed || contender.regret <= DOUBT) continue
+      const least = Math.max(DOUBT, CHANCE * Math.sqrt(contender.noise))
+      if (contender.name === this.#followed || contender.regret <= least) continue
       const gain = contender.regret - DOUBT - COPY_PRICE * distance(this.layout, contender.layout)
       if (gain <= most) continue
       most = gain
@@ -211,7 +214,7 @@ export class ShardPolicy {
     }
     if (best === null) return
     this.#followed = best.name
-    for (const contender of this.#contenders) contender.regret = 0
+    for (const contender of this.#contenders) contender.settle()
   }
 
   /** Appends the state. */

@@ -47,6 +47,8 @@ export class Contender<Name extends string> {
   mean = 0
   /** What following another plan instead has cost since that was the cheaper one. */
   regret = 0
+  /** Sum of squares of what that was made up of: how far it could have come by chance. */
+  noise = 0
   readonly #scope: PlanScope
   /** What serves now: the layout of a step before. */
   readonly #serving: Layout
@@ -98,12 +100,25 @@ export class Contender<Name extends string> {
     return stepCost(ratio, plan())
   }
 
+  /** Takes in what the plan in force has paid in the step beyond what this one would have. */
+  rue(beyond: number): void {
+    this.regret = Math.max(0, this.regret + beyond)
+    this.noise = this.regret === 0 ? 0 : this.noise + beyond * beyond
+  }
+
+  /** Forgets regret: from now on another plan is in force. */
+  settle(): void {
+    this.regret = 0
+    this.noise = 0
+  }
+
   /** Appends the state. */
   encode(out: ByteWriter): void {
     putLayout(out, this.layout)
     putLayout(out, this.#serving)
     out.f64(this.mean)
     out.f64(this.regret)
+    out.f64(this.noise)
   }
 
   /** Reads a state of the same scope. */
@@ -112,5 +127,6 @@ export class Contender<Name extends string> {
     takeLayout(from, this.#serving)
     this.mean = from.f64()
     this.regret = from.f64()
+    this.noise = from.f64()
   }
 }
