@@ -29,6 +29,8 @@ export function addRouterCommands(program: Command, finish: Finish): void {
       `
 The fields of the file are in docs/how-to/query-router.md. Kafka and registry come from the environment, or from a
 stack that runs on --data-dir. The password of the router's user comes from FORESTALL_ROUTER_PASSWORD.
+Several routers of a service may run: one applies its log, the others stand by. SIGHUP reads the instances of the file
+again; SIGTERM ends what is under way first.
 
 Examples:
   $ npm run forestall -- query-router orders.json
