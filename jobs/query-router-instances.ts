@@ -24,6 +24,8 @@ export interface RouterInstance {
   readonly applied: AppliedReader
   /** Null while another router applies the log. Refuses what must not be done before it has started. */
   readonly applier: Applier | null
+  /** Whether that applier has started. */
+  readonly isApplied: boolean
 }
 
 /** What instances are opened with. */
@@ -227,6 +229,7 @@ function createManaged(number: number, name: string, url: string, store: HttpRep
   let turn = 0
   let applier: Applier = unstarted(name)
   let isLeading = false
+  let isApplied = false
   let current: AppliedReader & { stop?: () => Promise<void> } = applier
   /** Aborted when another part takes over: whoever waits for a position waits there. */
   let changed = new AbortController()
@@ -268,6 +271,9 @@ function createManaged(number: number, name: string, url: string, store: HttpRep
     get applier() {
       return isLeading ? applier : null
     },
+    get isApplied() {
+      return isApplied
+    },
     begin() {
       isLeading = true
       return ++turn
@@ -276,6 +282,7 @@ function createManaged(number: number, name: string, url: string, store: HttpRep
     async applies(taken, made) {
       if (taken !== turn) return made.stop()
       applier = made
+      isApplied = true
       change(made)
     },
     watches(taken, watch) {
@@ -288,6 +295,7 @@ function createManaged(number: number, name: string, url: string, store: HttpRep
       const before = current
       applier = unstarted(name)
       isLeading = false
+      isApplied = false
       change(applier)
       await before.stop?.()
     },

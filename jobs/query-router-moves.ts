@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { type DataMoveState, type DataShardBody, topicSpec } from '#schemas'
 import type { RecordCodec } from '#core/codec'
 import { createAckSender, createBrokerSource, createFollower, type Follower } from '#core/dataplane'
@@ -13,7 +14,6 @@ import {
   segmentSql,
 } from '../pipelines/data-sharding/dataplane.ts'
 import type { QueryRouterConfig } from './query-router-config.ts'
-import { unstarted } from './query-router-fence.ts'
 import type { RouterInstance } from './query-router-instances.ts'
 import type { OpenRouter } from './query-router-open.ts'
 
@@ -50,6 +50,7 @@ export interface OpenMoverOptions {
 const DECISIONS = 'decisions.data.shards'
 const ACKS = 'acks.decisions'
 const MOVES = 'state.data.moves'
+const LOOK_MS = 100
 
 /** Opens the mover of a router: from then on it says who answers reads. Its topics are created if they are missing. */
 export async function openMover(options: OpenMoverOptions): Promise<OpenMover> {
@@ -67,6 +68,7 @@ export async function openMover(options: OpenMoverOptions): Promise<OpenMover> {
   const weights = new Map<number, SegmentWeights>()
   const place = (segment: number, readers: readonly string[]): void =>
     opened.placement.set(segment, weighted(readers, weights.get(segment)))
+  const stopping = new AbortController()
   const carrier = createMover({
     service,
     segments,
@@ -90,7 +92,10 @@ export async function openMover(options: OpenMoverOptions): Promise<OpenMover> {
   const mover: Mover = {
     ...carrier,
     async move(segment, move) {
-      for (const name of [move.from, move.to]) await refuseViews(opened, name, config, credentials)
+      for (const name of [move.from, move.to]) {
+        await answering(opened, name, stopping.signal)
+        await refuseViews(opened, name, config, credentials)
+      }
       return carrier.move(segment, move)
     },
   }
@@ -140,6 +145,7 @@ export async function openMover(options: OpenMoverOptions): Promise<OpenMover> {
     mover,
     follower,
     async stop() {
+      stopping.abort()
       // The follower waits for moves under way, which only end with the mover.
       await Promise.all([follower?.stop(), mover.stop()])
       opened.placeBy(null)
@@ -147,6 +153,12 @@ export async function openMover(options: OpenMoverOptions): Promise<OpenMover> {
       peers.close()
     },
   }
+}
+
+/** Resolves once the log is applied at an instance, if there is one of that name. */
+async function answering(opened: OpenRouter, name: string, signal: AbortSignal): Promise<void> {
+  const isAway = (): boolean => opened.instances().some((it) => it.name === name && !it.isApplied)
+  while (isAway() && !signal.aborted) await delay(LOOK_MS)
 }
 
 /** Rows that move do not go through the views on their table: their targets would keep what has left, and miss what came. */
@@ -167,7 +179,10 @@ async function refuseViews(
   )
 }
 
-/** The instances of a router as moves see them; the list is kept, and changes with `follow`. */
+/**
+ * The instances of a router as moves see them; the list is kept, and changes with `follow`. One that has yet to answer is
+ * left out: moves from and to it wait.
+ */
 function createPeers(opened: OpenRouter, credentials: readonly string[]) {
   const list: MovePeer[] = []
   const stores = new Map<RouterInstance, ReturnType<typeof createSegmentStore>>()
@@ -179,17 +194,9 @@ function createPeers(opened: OpenRouter, credentials: readonly string[]) {
       store.close()
     }
     for (const it of present) if (!stores.has(it)) stores.set(it, createSegmentStore(it.url, credentials))
-    const peers = [...stores].map(([instance, store]): MovePeer => {
-      const { name } = instance
-      return {
-        name,
-        // Another one once it has started.
-        get applier() {
-          return instance.applier ?? unstarted(name)
-        },
-        store,
-      }
-    })
+    const peers = [...stores].flatMap(([{ name, isApplied, applier }, store]): MovePeer[] =>
+      isApplied && applier !== null ? [{ name, applier, store }] : [],
+    )
     list.splice(0, Infinity, ...peers)
   }
   follow()
