@@ -14,17 +14,18 @@ export interface BackPressureOptions {
   warn(error: Error): void
 }
 
-/** State falls below this share of the bound before what was paused is read again. */
+/** From this share of the bound on only the source that is furthest behind is read: the rest is room for it to close windows. */
+const AHEAD = 0.7
+/** State falls below this share of that before all are read again. */
 const RESUME = 0.9
-/** While the sources that are behind catch up, state may go beyond the bound by this much. */
-const SLACK = 1.1
 
 const keyOf = (p: TopicPartition): string => partitionKey(p.topic, p.partition)
 
 /**
  * Stops reading where memory would grow. Output that waits for commits stops everything. State stops the sources
- * that are ahead in event time: those behind are what windows wait for. If that does not help, all sources stop, and
- * STATE_TOO_LARGE says so: windows that nothing closes must not take the process with them.
+ * that are ahead in event time, before the bound is reached: those behind are what windows wait for, and need room to
+ * get there. At the bound all sources stop, and STATE_TOO_LARGE says so: windows that nothing closes must not take the
+ * process with them.
  */
 export class BackPressure {
   readonly #o: BackPressureOptions
@@ -69,17 +70,18 @@ export class BackPressure {
 
   #ahead(tasks: readonly Task[], stateBytes: number): TopicPartition[] {
     const { maxStateBytes } = this.#o
-    this.#over = stateBytes > maxStateBytes * (this.#over ? RESUME : 1)
+    this.#over = stateBytes > maxStateBytes * AHEAD * (this.#over ? RESUME : 1)
     if (!this.#over) {
       this.#warned = false
       return []
     }
     const sources = tasks.filter((task) => task.inputs.some((input) => this.#o.sources.has(input.topic)))
+    if (stateBytes > maxStateBytes) {
+      this.#warn(stateBytes)
+      return sources.flatMap((task) => task.inputs)
+    }
     const slowestMs = Math.min(...sources.map((task) => task.watermarkMs))
-    const ahead = sources.filter((task) => task.watermarkMs > slowestMs)
-    const hopeless = ahead.length === 0 || stateBytes > maxStateBytes * SLACK
-    if (hopeless) this.#warn(stateBytes)
-    return (hopeless ? sources : ahead).flatMap((task) => task.inputs)
+    return sources.filter((task) => task.watermarkMs > slowestMs).flatMap((task) => task.inputs)
   }
 
   #warn(stateBytes: number): void {

@@ -1,3 +1,4 @@
+/** Slots of a page, as a power of two. */
 export const PAGE_BITS = 11
 /** Slots of a page: growth asks for one page at a time, and copies nothing once the first is full. */
 export const PAGE_SLOTS = 1 << PAGE_BITS

@@ -18,6 +18,7 @@ import type { TaskContext } from './task.ts'
 import { taskContext } from './task-context.ts'
 import { createTasks, inputTopics, restoreTasks } from './tasks.ts'
 import { Ticks } from './ticks.ts'
+import { Transit } from './transit.ts'
 import type { Worker, WorkerOptions } from './worker.ts'
 
 const DEFAULT_COMMIT_MS = 100
@@ -27,6 +28,11 @@ const DEFAULT_PENDING_BYTES = 16 << 20
 const DEFAULT_STATE_BYTES = 2 ** 30
 /** Memory is summed up after so many records, and at every tick: all windows after each small batch would be half of the time. */
 const CHECKED_EVERY = 10_000
+/** Small bounds are looked at more often: a record makes some 200 bytes of state at most. */
+const LEAST_CHECKED = 500
+/** A block of partial aggregates counts as so many records. */
+const ENTRY_BYTES = 50
+const BYTES_PER_CHECK = 20_000
 
 /**
  * A worker as a member of its group. Everything that touches tasks or the transaction runs one after the other
@@ -48,6 +54,8 @@ export class GroupWorker implements Worker {
   readonly #ticks: Ticks
   /** Since when a rebalance has been under way: nothing can be committed. */
   #heldSinceMs: number | undefined
+  readonly #transit = new Transit()
+  readonly #checkEvery: number
   /** Records since memory was last summed up. */
   #unchecked = 0
   #partitions = new Map<string, number>()
@@ -65,10 +73,17 @@ export class GroupWorker implements Worker {
       transactionalId: `${this.#group}-${slot}`,
       transactionTimeoutMs: DEFAULT_TRANSACTION_MS,
     })
-    this.#context = taskContext(options, this.#producer, this.counters, {
+    const topics = {
       topicName: this.#topicName,
-      partitionsOf: (topic) => this.#partitions.get(this.#topicName(topic)) ?? 1,
-    })
+      partitionsOf: (topic: string) => this.#partitions.get(this.#topicName(topic)) ?? 1,
+      merged: (bytes: number) => {
+        this.#transit.merged(bytes)
+        this.#unchecked += bytes / ENTRY_BYTES
+      },
+    }
+    this.#context = taskContext(options, this.#producer, this.counters, topics, this.#transit)
+    const maxStateBytes = options.maxStateBytes ?? DEFAULT_STATE_BYTES
+    this.#checkEvery = Math.max(LEAST_CHECKED, Math.min(CHECKED_EVERY, maxStateBytes / BYTES_PER_CHECK))
     this.#commits = new CommitCycle({
       producer: this.#producer,
       groupId: this.#group,
@@ -98,7 +113,7 @@ export class GroupWorker implements Worker {
     })
     this.#backPressure = new BackPressure({
       name: this.#group,
-      maxStateBytes: options.maxStateBytes ?? DEFAULT_STATE_BYTES,
+      maxStateBytes,
       sources: new Set(sources.map((s) => this.#topicName(s.topic))),
       counters: this.counters,
       warn: (error) => options.onWarning?.(error),
@@ -275,7 +290,7 @@ export class GroupWorker implements Worker {
       else if (this.#tasks.urgent) this.#ticks.soon()
       else if (this.#commits.due && !this.#commits.busy) await this.#begin()
       this.#unchecked += cursor.recordCount
-      if (this.#heldSinceMs !== undefined || this.#unchecked >= CHECKED_EVERY) this.#bound()
+      if (this.#heldSinceMs !== undefined || this.#unchecked >= this.#checkEvery) this.#bound()
     } catch (error) {
       this.#failed(error as Error)
     }
@@ -288,7 +303,8 @@ export class GroupWorker implements Worker {
   #bound(): void {
     this.#unchecked = 0
     const stuck = this.#heldSinceMs !== undefined && this.#full()
-    this.#backPressure.update(this.#tasks.list, this.#tasks.bytes, stuck, this.#reader)
+    const stateBytes = this.#tasks.bytes + this.#transit.bytes
+    this.#backPressure.update(this.#tasks.list, stateBytes, stuck, this.#reader)
   }
 
   async #tick(nowMs: number, blindMs: number): Promise<void> {
@@ -344,6 +360,7 @@ export class GroupWorker implements Worker {
     this.#assignment = undefined
     this.#claims.clear()
     this.#tasks.clear()
+    this.#transit.clear()
     this.#commits.clear()
     this.#backPressure.clear()
     this.#heldSinceMs = undefined

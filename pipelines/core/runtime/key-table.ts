@@ -10,6 +10,7 @@ const EMPTY = -1
 const FIRST_BUCKETS = 32
 /** The head of a slot's row: the length of its key, and the key, or its place in the arena if it is longer. */
 const HEAD_WORDS = 6
+/** The same, in numbers of eight bytes. */
 export const HEAD_NUMBERS = HEAD_WORDS / 2
 const INLINE_BYTES = (HEAD_WORDS - 1) * 4
 /** Longer keys lie in chunks: growth copies nothing, and asks for one chunk at a time. */

@@ -105,6 +105,7 @@ export class MergeTask implements Task {
       if (mark !== undefined) this.#progress.update(mark)
       return
     }
+    this.#context.merged(cursor.valueLength)
     const reader = new ByteReader(cursor.buffer, cursor.valueStart, cursor.valueStart + cursor.valueLength)
     reader.u8()
     const incomplete = reader.u8() === 1

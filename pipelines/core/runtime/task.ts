@@ -41,6 +41,8 @@ export interface TaskContext {
   partitionsOf(topic: string): number
   /** Name of a topic on the broker: replays and demos have a prefix of their own. */
   topicName(topic: string): string
+  /** Partial aggregates of so many bytes have arrived. */
+  merged(bytes: number): void
   /** A state that operators must hear of (incomplete windows). */
   warn(error: Error): void
 }

@@ -229,6 +229,7 @@ class MemoryDriver implements TestDriver {
       counters: this.counters,
       partitionsOf: (topic) => this.#partitions.get(topic) ?? 1,
       topicName: (topic) => topic,
+      merged: () => undefined,
       warn: (error) => {
         if (this.#options.onWarning === undefined) throw error
         this.#options.onWarning(error)
