@@ -15,6 +15,8 @@ export interface SinkProcessOptions {
   readonly prefix: string
   readonly table: string
   readonly flushRows: number
+  /** Default 256 MiB. */
+  readonly maxBufferedBytes?: number
 }
 
 const options = JSON.parse(process.argv[2] ?? '{}') as SinkProcessOptions
@@ -30,7 +32,7 @@ const sink = createSink({
   decode: decodeWith(createCodec(await knownRegistry())),
   clock: systemClock,
   flushRows: options.flushRows,
-  maxBufferedBytes: 256 << 20,
+  maxBufferedBytes: options.maxBufferedBytes ?? 256 << 20,
   onError: (error) => process.send?.({ error: error.message }),
 })
 
@@ -58,9 +60,17 @@ const before = process.cpuUsage()
 const beganMs = performance.now()
 await sink.start()
 const rows = (): number => sink.metrics.rows[options.table] ?? 0
-const timer = setInterval(() => process.send?.({ rows: rows() }), 50)
+let bufferedBytes = 0
+const look = setInterval(() => (bufferedBytes = Math.max(bufferedBytes, sink.metrics.bufferedBytes)), 2)
+const tell = () => {
+  const { pauses, bufferedBytes: waitingBytes } = sink.metrics
+  process.send?.({ news: { rows: rows(), waitingBytes, bufferedBytes, pauses } })
+}
+const timer = setInterval(tell, 50)
 await copied()
 clearInterval(timer)
+clearInterval(look)
+tell()
 const { user, system } = process.cpuUsage(before)
 process.send?.({
   done: {
@@ -68,6 +78,7 @@ process.send?.({
     seconds: (performance.now() - beganMs) / 1000,
     cpuSeconds: (user + system) / 1e6,
     metrics: sink.metrics,
+    rssBytes: process.resourceUsage().maxRSS * 1024,
   },
 })
 await sink.stop()

@@ -1,18 +1,20 @@
-import { type ChildProcess, fork } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { createCodec } from '#core/codec'
 import { atMost, nearestRank, sorted, type Target } from '#core/evaluation'
-import { type Broker, ForestallError, type Warehouse } from '#core/ports'
-import { ensureTables, type SinkCounters } from '#core/warehouse'
+import { ForestallError } from '#core/ports'
 import { type ClickHouseProcess, createWarehouse, startClickHouse } from '#infra/clickhouse'
-import { type StreamFeature, TABLES } from '#schemas'
-import { knownRegistry } from './live-topology.ts'
 import { openLiveStack } from './live-stack.ts'
+import {
+  launchSink as launch,
+  SINK_TABLE as TABLE,
+  SINK_TOPIC as TOPIC,
+  SINK_PARTITIONS as PARTITIONS,
+  countRows as counted,
+  emptyTable,
+  loadRows as load,
+} from './sink-input.ts'
 import type { SinkProcessOptions } from './sink-process.ts'
 
 /** What `npm run bench -- sink` prints last. */
@@ -44,101 +46,11 @@ interface KillRun {
   readonly sumDifference: number
 }
 
-const TABLE = 'features_streams'
-const TOPIC = 'features.streams'
-const PARTITIONS = 6
-const KEYS = 2000
 const FLUSH_ROWS = 100_000
-const PENDING_BYTES = 8 << 20
-const BASE_MS = 1_700_000_000_000
 const TARGET_ROWS = 500_000
-const PROGRAM = fileURLToPath(new URL('./sink-process.ts', import.meta.url))
-
-/** Fills the topic; sums of `bytes` are whole numbers, so that they are exact. */
-async function load(broker: Broker, topic: string, rows: number): Promise<number> {
-  const admin = broker.admin()
-  await admin.ensureTopics([{ name: topic, partitions: PARTITIONS }])
-  await admin.close()
-  const codec = createCodec(await knownRegistry())
-  await codec.prepare([{ topic, record: 'StreamFeature' }])
-  const producer = broker.producer()
-  let sum = 0
-  for (let i = 0; i < rows; i++) {
-    const k = i % KEYS
-    const start = BASE_MS + 10_000 * Math.floor(i / KEYS)
-    const bytes = (i * 7919) % 1_000_000
-    sum += bytes
-    const row: StreamFeature = {
-      stream: `stream-${k}`,
-      window_start_ms: start,
-      window_end_ms: start + 10_000,
-      records: 1 + (i % 50),
-      bytes,
-      packets: 10 + (i % 90),
-      bytes_per_second: bytes / 10,
-      packet_bytes_mean: 512.5 + (i % 100),
-      packet_bytes_p50: 480 + (i % 31),
-      packet_bytes_p95: 1400 + (i % 17),
-      tcp_share: 0.75,
-      udp_share: 0.25,
-      sources: i % 40,
-      destinations: i % 30,
-      incomplete: false,
-      ring_bytes: [bytes / 4, bytes / 4, bytes / 2],
-    }
-    producer.add(
-      topic,
-      k % PARTITIONS,
-      row.window_end_ms,
-      Buffer.from(row.stream),
-      codec.encode(topic, 'StreamFeature', row),
-    )
-    if (producer.pendingBytes > PENDING_BYTES) await producer.flush()
-  }
-  await producer.close()
-  return sum
-}
-
-interface Done {
-  readonly rows: number
-  readonly seconds: number
-  readonly cpuSeconds: number
-  readonly metrics: SinkCounters
-}
-
-/** A sink process; `rows` is what it said last. */
-function launch(options: SinkProcessOptions): {
-  child: ChildProcess
-  rows(): number
-  done: Promise<Done | null>
-} {
-  const child = fork(PROGRAM, [JSON.stringify(options)])
-  let rows = 0
-  let done: Done | null = null
-  child.on('message', (message: { rows?: number; done?: Done }) => {
-    rows = message.rows ?? rows
-    done = message.done ?? done
-  })
-  return { child, rows: () => rows, done: once(child, 'exit').then(() => done) }
-}
 
 const until = async (condition: () => boolean): Promise<void> => {
   while (!condition()) await new Promise((resolve) => setTimeout(resolve, 10))
-}
-
-async function emptyTable(warehouse: Warehouse): Promise<void> {
-  await warehouse.command(`DROP TABLE IF EXISTS ${TABLE}`)
-  await ensureTables(
-    warehouse,
-    TABLES.filter((table) => table.name === TABLE),
-  )
-}
-
-async function counted(warehouse: Warehouse): Promise<{ n: number; sum: number }> {
-  const [row] = await warehouse.query<{ n: number; sum: number }>(
-    `SELECT count() AS n, sum(bytes) AS sum FROM ${TABLE} FINAL`,
-  )
-  return row ?? { n: 0, sum: 0 }
 }
 
 async function main(): Promise<void> {
@@ -226,12 +138,12 @@ async function main(): Promise<void> {
       }
       const port = Number(new URL(clickhouse?.url ?? '').port)
       const ended = () => sink.child.exitCode !== null
-      await until(() => ended() || sink.rows() > rows / 4)
+      await until(() => ended() || sink.news().rows > rows / 4)
       await killSink()
-      await until(() => ended() || sink.rows() > rows / 4)
+      await until(() => ended() || sink.news().rows > rows / 4)
       process.kill(clickhouse?.pid ?? 0, 'SIGKILL')
       clickhouse = await start(port)
-      await until(() => ended() || sink.rows() > rows / 3)
+      await until(() => ended() || sink.news().rows > rows / 3)
       await killSink()
       await sink.done
       const found = await counted(warehouse)

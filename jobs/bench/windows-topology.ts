@@ -4,8 +4,17 @@ import { FIGURES, figuresWithSquares, flowSource, SQUARES } from './flow-figures
 /** How late a record may come, ms. */
 export const GRACE_MS = 5000
 
-/** Count, sum, sum of squares, smallest and largest size per key and window, as `figuresOf` has them. */
-export function benchTopology(name: string, input: string, output: string, windowMs: number): Topology {
+/**
+ * Count, sum, sum of squares, smallest and largest size per key and window, as `figuresOf` has them. With `merge` a key
+ * may come from every partition.
+ */
+export function benchTopology(
+  name: string,
+  input: string,
+  output: string,
+  windowMs: number,
+  merge?: { readonly topic: string; readonly partitions: number },
+): Topology {
   return defineTopology({
     name,
     sources: { flows: flowSource(input, 600_000) },
@@ -17,6 +26,7 @@ export function benchTopology(name: string, input: string, output: string, windo
         advanceMs: windowMs,
         graceMs: GRACE_MS,
         aggregates: { ...FIGURES, ...SQUARES },
+        ...(merge === undefined ? {} : { merge }),
         to: { topic: output, record: 'StreamFeature', row: figuresWithSquares },
       },
     },
