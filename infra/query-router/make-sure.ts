@@ -1,6 +1,6 @@
-import { randomBytes } from 'node:crypto'
 import { ForestallError } from '#core/ports'
 import { type Answer, linesOf, literal, quoted, type Question } from './ask.ts'
+import { isOlderThan, temporaryName } from './temporary-name.ts'
 
 /** Rows of one insert, as they were sent. */
 export interface SentRows {
@@ -20,6 +20,7 @@ export interface MakeSure {
 }
 
 const PREFIX = 'check_'
+const LEFT_BEHIND_MS = 3_600_000
 
 /**
  * A table without Keeper writes the token of a block to its log before the part of the block gets its name. A kill
@@ -75,7 +76,7 @@ export function createMakeSure(run: (question: Question) => Promise<Answer>, dat
   return {
     async check(sent) {
       if (!(await isComparable(sent))) return
-      const aside = `${PREFIX}${randomBytes(8).toString('hex')}`
+      const aside = temporaryName(PREFIX)
       try {
         await compare(sent, aside)
       } finally {
@@ -85,11 +86,13 @@ export function createMakeSure(run: (question: Question) => Promise<Answer>, dat
       }
     },
     async sweep() {
-      const old = await lines(
-        `SELECT name FROM system.tables WHERE database = ${literal(database)} AND startsWith(name, ${literal(PREFIX)}) AND metadata_modification_time < now() - 3600 FORMAT TSVRaw`,
+      const found = await lines(
+        `SELECT name FROM system.tables WHERE database = ${literal(database)} AND startsWith(name, ${literal(PREFIX)}) FORMAT TSVRaw`,
       )
-      for (const name of old)
+      for (const name of found) {
+        if (!isOlderThan(LEFT_BEHIND_MS, PREFIX, name)) continue
         await run({ sql: `DROP TABLE IF EXISTS ${quoted(database)}.${quoted(name)} SYNC` })
+      }
     },
   }
 }

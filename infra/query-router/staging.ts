@@ -1,8 +1,8 @@
-import { randomBytes } from 'node:crypto'
 import { ask, literal, quoted } from './ask.ts'
 import { RouterException } from './exceptions.ts'
 import type { InsertPlan } from './ports.ts'
 import { readShape, type TableShape } from './table-shape.ts'
+import { isOlderThan, temporaryName } from './temporary-name.ts'
 import type { Upstream } from './upstream.ts'
 
 type Rule = InsertPlan['rule']
@@ -29,8 +29,9 @@ export interface Staging {
   close(): Promise<void>
 }
 
-/** Names begin so; they are random, so that routers do not meet. */
 const PREFIX = '__forestall_stage_'
+/** What is older than this was left behind by a crash. */
+const LEFT_BEHIND_MS = 86_400_000
 /** What is kept is made anew after this time, in case the table was changed past the router. */
 const FRESH_MS = 30_000
 const KEPT_PER_TABLE = 16
@@ -70,7 +71,7 @@ export function createStaging(
         `The shard key ${rule.keyColumn} of ${rule.database}.${rule.table} is of type ${shape.keyType}, the rules say ${rule.keyType}`,
       )
     }
-    const plainName = `${PREFIX}${randomBytes(8).toString('hex')}`
+    const plainName = temporaryName(PREFIX)
     const made: Made = { ...shape, instance, rule, plainName, madeMs: Date.now(), isLarge }
     const create = `CREATE TABLE ${nameOf(made)} AS ${quoted(rule.database)}.${quoted(rule.table)}`
     const onDisk = `${create} ENGINE = MergeTree ORDER BY tuple()`
@@ -130,12 +131,13 @@ export function createStaging(
       idle.clear()
     },
     async sweep() {
-      const sql = `SELECT database, name FROM system.tables WHERE startsWith(name, ${literal(PREFIX)}) AND metadata_modification_time < now() - 86400 FORMAT JSONCompactEachRow`
+      const sql = `SELECT database, name FROM system.tables WHERE startsWith(name, ${literal(PREFIX)}) FORMAT JSONCompactEachRow`
       const sweepOne = async (upstream: Upstream): Promise<void> => {
         const answer = await ask(upstream, { sql, headers: credentials, isRepeatable: true })
         for (const line of answer.status === 200 ? answer.body.toString().split('\n') : []) {
           if (line === '') continue
           const [database, name] = JSON.parse(line) as [database: string, name: string]
+          if (!isOlderThan(LEFT_BEHIND_MS, PREFIX, name)) continue
           const drop = `DROP TABLE IF EXISTS ${quoted(database)}.${quoted(name)}`
           await ask(upstream, { sql: drop, headers: credentials })
         }

@@ -342,9 +342,21 @@ test('a second router knows what the first one applies: a token of one is honour
   const service = uniqueName('svc')
   const first = await openRouter(instances.list, { replicas: 2, tables: rules }, service)
   onTestFinished(() => first.close())
+  // Each instance keeps a table in which the first one parses: the second one's start must not sweep it away.
+  const insertSome = async (): Promise<void> => {
+    for (let i = 0; i < 8; i++) {
+      const write = await ask(
+        first.router.url,
+        `INSERT INTO ${table} (k, v) VALUES ('${uniqueName('k')}', 1)`,
+      )
+      expect(write).toMatchObject({ status: 200 })
+    }
+  }
+  await insertSome()
   const second = await openRouter(instances.list, { replicas: 2, tables: rules, apply: false }, service)
   onTestFinished(() => second.close())
   expect(second.appliers).toEqual([])
+  await insertSome()
   for (const [from, to] of [
     [first, second],
     [second, first],
