@@ -1,4 +1,5 @@
 import type { ByteReader, ByteWriter } from '#core/math'
+import { ForestallError } from '#core/ports'
 import {
   approach,
   Contender,
@@ -9,7 +10,6 @@ import {
   evenStrength,
   Flow,
   hotReplicas,
-  LAZY_SPREAD,
   type Layout,
   type PlanScope,
   putLayout,
@@ -21,7 +21,7 @@ import {
 import { putList, putNumbers, takeList, takeNumbers } from './predict/index.ts'
 
 /** Version of what decides: it goes into every decision. */
-export const POLICY_VERSION = 'data-sharding-2'
+export const POLICY_VERSION = 'data-sharding-3'
 
 /** What the policy decides within. */
 export interface PolicyOptions extends PlanScope {
@@ -41,26 +41,26 @@ export interface PolicyInput {
 }
 
 /** Names of the plans that the policy carries. */
-export type PlanName =
-  | 'forecast, spare replicas stay'
-  | 'forecast, no spare replicas'
-  | 'forecast'
-  | 'level'
-  | 'reactive, spare replicas stay'
-  | 'reactive'
-  | 'static hot replicas'
+export type PlanName = 'forecast' | 'level' | 'reactive' | 'static hot replicas'
 
+/** A plan replaces the one in force if its cost is below this share of it, ... */
+const BETTER = 0.7
+/** ... and lower by this much: 0.1 % of an instance's mean load. */
+const LEAST_GAIN = 0.001
+/** Sooner, if of late a plan costs below this share of the one in force, and lower by this much. */
+const FAR_BETTER = 0.4
+const FAR_GAIN = 0.005
+/** Days that are of late. Start-up copies, and a load that has changed its kind, must not be carried for a week. */
+const LATELY_DAYS = 1
+/** Days over which plans are compared. */
+const MEMORY_DAYS = 7
+/** Life of a choice, in memories. */
+const LIFE = 4
 /** Steps with less than this share of the usual work do not count: nobody waits then. */
 const QUIET = 0.25
 /** A load this many standard deviations above what was expected is taken to last: at this share of it. */
 const SURPRISE = 4
 const LASTS = 0.85
-/** What another plan must have saved beside the copies that it takes to get there: a step at twice the mean. */
-const DOUBT = 1
-/** ... and so many standard deviations of what chance adds up to. */
-const CHANCE = 2
-/** Days over which costs are told. */
-const MEMORY_DAYS = 7
 const LEVEL_RATE = 0.05
 const HOT_RATE = 0.0005
 
@@ -73,11 +73,8 @@ const PLANS: readonly {
   on: 'forecast' | 'level' | 'last' | 'hot'
   spread: SpreadRule | null
 }[] = [
-  { name: 'forecast, spare replicas stay', on: 'forecast', spread: LAZY_SPREAD },
-  { name: 'forecast, no spare replicas', on: 'forecast', spread: null },
   { name: 'forecast', on: 'forecast', spread: SPREAD },
   { name: 'level', on: 'level', spread: SPREAD },
-  { name: 'reactive, spare replicas stay', on: 'last', spread: LAZY_SPREAD },
   { name: 'reactive', on: 'last', spread: null },
   { name: 'static hot replicas', on: 'hot', spread: null },
 ]
@@ -94,12 +91,9 @@ export interface PolicyResult {
 }
 
 /**
- * Where segments are to lie. Plans on the forecast, on a slow level, on the last step, and of hot replicas set once run
- * beside each other on the loads that came, each from the start, and one is followed, so that a forecast that does not pay
- * is not used. It is left for another once following it has cost more, since the other became the cheaper one, than
- * the copies that it takes to get there (the ski-rental rule: never much more than twice what hindsight would have paid; the
- * sum is a CUSUM, Page 1954, so that what was long ago does not weigh against a plan that is better now).
- * Pure: the state is a function of the steps seen.
+ * Where segments are to lie: plans on the forecast, on a slow level, on the last step, and of hot replicas set once run
+ * beside each other on the loads that came, each from the start, and the one that did best is followed, so that a forecast
+ * that does not pay is not used. Pure: the state is a function of the steps seen.
  */
 export class ShardPolicy {
   readonly options: PolicyOptions
@@ -108,10 +102,12 @@ export class ShardPolicy {
   readonly #contenders: readonly Contender<PlanName>[]
   readonly #level: Float64Array
   readonly #hot: Float64Array
-  readonly #hotLayout: Layout
+  /** 1 for each instance that was up in the last step. */
+  readonly #up: Uint8Array
   readonly #expected: Float64Array[] = []
-  #followed: PlanName = PLANS[0]!.name
+  #followed: PlanName = 'forecast'
   #steps = 0
+  #heldSince = 0
 
   constructor(options: PolicyOptions) {
     const { segments, instances } = options
@@ -120,7 +116,7 @@ export class ShardPolicy {
     this.#flow = new Flow(segments, instances)
     this.#level = new Float64Array(segments)
     this.#hot = new Float64Array(segments)
-    this.#hotLayout = this.layout.clone()
+    this.#up = new Uint8Array(instances).fill(1)
     this.#contenders = PLANS.map(({ name, spread }) => new Contender(name, options, spread))
   }
 
@@ -130,7 +126,7 @@ export class ShardPolicy {
     for (const contender of this.#contenders) contender.adopt(layout)
   }
 
-  /** One step: what came is scored under every plan, every plan goes on, and the layout follows the one that pays. */
+  /** One step: what came is scored under every plan, every plan goes on, and the layout follows the best. */
   step(input: PolicyInput): PolicyResult {
     const { limits, instances } = this.options
     const strength = input.capacities === undefined ? evenStrength(instances) : strengthOf(input.capacities)
@@ -147,7 +143,7 @@ export class ShardPolicy {
   }
 
   #costs(): Record<PlanName, number> {
-    return Object.fromEntries(this.#contenders.map(({ name, mean }) => [name, mean])) as Record<
+    return Object.fromEntries(this.#contenders.map(({ name, cost }) => [name, cost])) as Record<
       PlanName,
       number
     >
@@ -161,29 +157,36 @@ export class ShardPolicy {
     }
   }
 
-  /** Every plan serves what came and goes on; what following the present one cost beside each is summed up. */
+  /** Every plan serves what came and goes on. */
   #score(input: PolicyInput, step: ContenderStep): void {
-    this.#setHot(step)
+    const { day } = this.options
     const works = { forecast: this.#risky(input), level: this.#level, last: input.last, hot: this.#hot }
-    const memory = Math.max(1 / (MEMORY_DAYS * this.options.day), 1 / this.#steps)
-    const costs = this.#contenders.map((contender, k) => {
-      const { on } = PLANS[k]!
-      if (on === 'hot') return contender.head(step, this.#hot, this.#hotLayout, this.#flow)
-      return contender.plan(step, works[on], this.#flow)
-    })
-    const paid = costs[PLANS.findIndex(({ name }) => name === this.#followed)]!
+    const memory = Math.max(1 / (MEMORY_DAYS * day), 1 / this.#steps)
+    const late = Math.max(1 / (LATELY_DAYS * day), 1 / this.#steps)
+    const hot = this.#hotTarget(step)
     this.#contenders.forEach((contender, k) => {
-      contender.mean += memory * (costs[k]! - contender.mean)
-      contender.rue(paid - costs[k]!)
+      const { on } = PLANS[k]!
+      const cost =
+        on === 'hot'
+          ? contender.set(step, this.#hot, hot, this.#flow)
+          : contender.plan(step, works[on], this.#flow)
+      contender.cost += memory * (cost - contender.cost)
+      contender.lately += late * (cost - contender.lately)
     })
   }
 
-  /** Hot replicas are set after a day, and again after 2, 4, 8 ... days: the more is known, the less they change. */
-  #setHot({ strength }: ContenderStep): void {
+  /**
+   * Hot replicas are set after a day, and again after 2, 4, 8 ... days: the more is known, the less they change. In between
+   * only when an instance goes down or comes up. Null: they stay.
+   */
+  #hotTarget({ strength }: ContenderStep): Layout | null {
     const { day, instances, limits } = this.options
     const days = this.#steps / day
-    if (Number.isInteger(Math.log2(days)) && days >= 1)
-      this.#hotLayout.copyFrom(hotReplicas(this.#hot, instances, limits.cap, strength))
+    const up = strength.values.map((w) => (w > 0 ? 1 : 0))
+    const isOther = up.some((u, i) => u !== this.#up[i])
+    this.#up.set(up)
+    if (days < 1 || !(isOther || Number.isInteger(Math.log2(days)))) return null
+    return hotReplicas(this.#hot, instances, limits.cap, strength)
   }
 
   /** The forecast, and beside it the surprise of the last step where it may last: a rise that was missed costs more. */
@@ -200,44 +203,62 @@ export class ShardPolicy {
     return risky
   }
 
-  /** The plan of most regret beyond the copies that it takes to get there, if any. */
   #choose(): void {
-    let most = 0
-    let best: Contender<PlanName> | null = null
-    for (const contender of this.#contenders) {
-      const least = Math.max(DOUBT, CHANCE * Math.sqrt(contender.noise))
-      if (contender.name === this.#followed || contender.regret <= least) continue
-      const gain = contender.regret - DOUBT - COPY_PRICE * distance(this.layout, contender.layout)
-      if (gain <= most) continue
-      most = gain
-      best = contender
-    }
-    if (best === null) return
-    this.#followed = best.name
-    for (const contender of this.#contenders) contender.settle()
+    const memory = MEMORY_DAYS * this.options.day
+    if (this.#steps < memory / 2 || this.#steps - this.#heldSince < memory / 4) return
+    const held = this.#contenders.find(({ name }) => name === this.#followed)!
+    const best = this.#contenders.reduce((a, b) => (b.cost < a.cost ? b : a))
+    const latest = this.#contenders.reduce((a, b) => (b.lately < a.lately ? b : a))
+    if (this.#isWorth(best, best.cost, held.cost, BETTER, LEAST_GAIN)) this.#follow(best)
+    else if (this.#isWorth(latest, latest.lately, held.lately, FAR_BETTER, FAR_GAIN)) this.#follow(latest)
+  }
+
+  /** Getting there costs copies, too: they must pay within the life that a choice is taken to have. */
+  #isWorth(
+    { name, layout }: Contender<PlanName>,
+    cost: number,
+    now: number,
+    share: number,
+    gain: number,
+  ): boolean {
+    if (name === this.#followed) return false
+    const life = LIFE * MEMORY_DAYS * this.options.day
+    const there = cost + (COPY_PRICE * distance(this.layout, layout)) / life
+    return there <= share * now && there <= now - gain
+  }
+
+  #follow({ name }: Contender<PlanName>): void {
+    this.#followed = name
+    this.#heldSince = this.#steps
   }
 
   /** Appends the state. */
   encode(out: ByteWriter): void {
+    out.text(POLICY_VERSION)
     putLayout(out, this.layout)
-    putLayout(out, this.#hotLayout)
+    out.bytes(this.#up)
     for (const contender of this.#contenders) contender.encode(out)
     putNumbers(out, this.#level)
     putNumbers(out, this.#hot)
     putList(out, this.#expected)
     out.text(this.#followed)
     out.varint(this.#steps)
+    out.varint(this.#heldSince)
   }
 
-  /** Reads a state of the same options. */
+  /** Reads a state of the same options. Throws STATE_UNREADABLE for that of another version. */
   decode(from: ByteReader): void {
+    const version = from.text()
+    if (version !== POLICY_VERSION)
+      throw new ForestallError('STATE_UNREADABLE', `the state is not one of ${POLICY_VERSION}`)
     takeLayout(from, this.layout)
-    takeLayout(from, this.#hotLayout)
+    this.#up.set(from.bytes(this.#up.length))
     for (const contender of this.#contenders) contender.decode(from)
     takeNumbers(from, this.#level)
     takeNumbers(from, this.#hot)
     this.#expected.splice(0, Infinity, ...takeList(from))
     this.#followed = from.text() as PlanName
     this.#steps = from.varint()
+    this.#heldSince = from.varint()
   }
 }

@@ -1,5 +1,5 @@
 import type { ByteReader, ByteWriter } from '#core/math'
-import { approach } from './approach.ts'
+import { distance } from './approach.ts'
 import { stepCost } from './cost.ts'
 import { evacuate } from './evacuate.ts'
 import type { Flow, Routing } from './flow.ts'
@@ -44,11 +44,9 @@ export class Contender<Name extends string> {
   readonly name: Name
   readonly layout: Layout
   /** Mean cost of a step over the memory. */
-  mean = 0
-  /** What following another plan instead has cost since that was the cheaper one. */
-  regret = 0
-  /** Sum of squares of what that was made up of: how far it could have come by chance. */
-  noise = 0
+  cost = 0
+  /** The same over the last days. */
+  lately = 0
   readonly #scope: PlanScope
   /** What serves now: the layout of a step before. */
   readonly #serving: Layout
@@ -83,13 +81,14 @@ export class Contender<Name extends string> {
     })
   }
 
-  /** Serves what came, then goes towards a layout, hottest segments first; returns what the step cost. */
-  head(step: ContenderStep, work: Float64Array, target: Layout | null, flow: Flow): number {
+  /** Serves what came, then takes a layout on at once, or stays where `target` is null; returns what the step cost. */
+  set(step: ContenderStep, work: Float64Array, target: Layout | null, flow: Flow): number {
     const { limits } = this.#scope
     return this.#step(step, flow, () => {
-      const copies = target === null ? 0 : approach(work, this.layout, target, limits)
+      const copies = target === null ? 0 : distance(this.layout, target)
+      if (target !== null) this.layout.copyFrom(target)
       const left = { copies: limits.copies - copies, cap: limits.cap }
-      return copies + evacuate(work, this.layout, step.strength, left, target)
+      return copies + evacuate(work, this.layout, step.strength, left)
     })
   }
 
@@ -100,33 +99,19 @@ export class Contender<Name extends string> {
     return stepCost(ratio, plan())
   }
 
-  /** Takes in what the plan in force has paid in the step beyond what this one would have. */
-  rue(beyond: number): void {
-    this.regret = Math.max(0, this.regret + beyond)
-    this.noise = this.regret === 0 ? 0 : this.noise + beyond * beyond
-  }
-
-  /** Forgets regret: from now on another plan is in force. */
-  settle(): void {
-    this.regret = 0
-    this.noise = 0
-  }
-
   /** Appends the state. */
   encode(out: ByteWriter): void {
     putLayout(out, this.layout)
     putLayout(out, this.#serving)
-    out.f64(this.mean)
-    out.f64(this.regret)
-    out.f64(this.noise)
+    out.f64(this.cost)
+    out.f64(this.lately)
   }
 
   /** Reads a state of the same scope. */
   decode(from: ByteReader): void {
     takeLayout(from, this.layout)
     takeLayout(from, this.#serving)
-    this.mean = from.f64()
-    this.regret = from.f64()
-    this.noise = from.f64()
+    this.cost = from.f64()
+    this.lately = from.f64()
   }
 }

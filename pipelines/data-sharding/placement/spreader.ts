@@ -11,9 +11,6 @@ export interface SpreadRule {
   readonly least: number
 }
 
-/** Spreads while there is room, and gives nothing up for it: what stands is good enough. */
-export const LAZY_SPREAD: SpreadRule = { ratio: Infinity, least: 0 }
-
 /** The rule of the protocol. */
 export const PROTOCOL_SPREAD: SpreadRule = { ratio: 2, least: 0.02 }
 
@@ -63,7 +60,7 @@ export class Spreader {
         if (layout.count[s] === 1 && (hot < 0 || work[s]! > work[hot]!)) hot = s
       if (hot < 0 || !(work[hot]! > 0)) break
       if (layout.total >= limits.cap) {
-        const cold = this.#rule.ratio < Infinity ? coldestReplica(work, layout) : -1
+        const cold = coldestReplica(work, layout)
         const least = this.#rule.least * this.#flow.meanLevel()
         if (cold < 0 || work[hot]! < this.#rule.ratio * work[cold]! + least) break
         const from = hottestHolder(this.#flow, strength, layout, cold)

@@ -260,6 +260,19 @@ describe('the policy', () => {
     expect(flow.imbalance()).toBeLessThan(1.2)
   })
 
+  test('static hot replicas give an instance that is up again its part back', () => {
+    const policy = new ShardPolicy(options)
+    const cost = (from: number, to: number, capacities: readonly number[]) => {
+      let costs = 0
+      for (let t = from; t < to; t++) costs = policy.step(input(t, capacities)).costs['static hot replicas']
+      return costs
+    }
+    const before = cost(0, 70, [1, 1, 1, 1])
+    cost(70, 76, [1, 0, 1, 1])
+    // Steps 64 and 128 are days 8 and 16, on which they are set anyway.
+    expect(cost(76, 127, [1, 1, 1, 1])).toBeLessThan(before + 0.05)
+  })
+
   test('goes on from a snapshot as if nothing had happened', () => {
     const straight = new ShardPolicy(options)
     let broken = new ShardPolicy(options)
@@ -275,6 +288,12 @@ describe('the policy', () => {
       broken = new ShardPolicy(options)
       broken.decode(new ByteReader(out.take()))
     }
+  })
+
+  test('refuses the state of another version', () => {
+    const out = new ByteWriter()
+    out.bytes(new Uint8Array(4096).fill(1))
+    expect(() => new ShardPolicy(options).decode(new ByteReader(out.take()))).toThrow('data-sharding-3')
   })
 
   test('follows another plan once the one in force costs more than it takes to get there', () => {
