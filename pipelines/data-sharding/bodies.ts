@@ -1,5 +1,5 @@
 import type { DataMove, DataReplica, DataShardBody } from '#schemas'
-import { Flow, type Layout, type Routing } from './placement/index.ts'
+import { Flow, type Layout, type Routing, type Strength } from './placement/index.ts'
 
 /** What a body says of a segment, beside where it lies. */
 export interface SegmentLoad {
@@ -13,14 +13,21 @@ const serves = (replica: DataReplica) => replica.state !== 'draining'
 export const wantedInstances = (body: DataShardBody): string[] =>
   body.replicas.filter(serves).map(({ instance }) => instance)
 
-/** Share of a segment's reads that the forecast sends to each instance. */
-export function readShares(work: Float64Array, layout: Layout, routing: Routing): Float64Array {
+/** Share of a segment's reads that the forecast sends to each instance; by strength where none are expected. */
+export function readShares(
+  work: Float64Array,
+  layout: Layout,
+  routing: Routing,
+  strength: Strength,
+): Float64Array {
   const flow = new Flow(layout.segments, layout.instances)
-  flow.route(work, layout, routing)
+  flow.route(work, layout, routing, strength)
   return flow.shares.map((share, at) => {
-    const total = work[Math.floor(at / layout.instances)]!
-    const held = layout.count[Math.floor(at / layout.instances)]!
-    return layout.has[at] === 0 ? 0 : total > 0 ? share / total : 1 / held
+    const s = Math.floor(at / layout.instances)
+    if (layout.has[at] === 0) return 0
+    if (work[s]! > 0) return share / work[s]!
+    const held = flow.held(layout, s)
+    return held > 0 ? strength.values[at % layout.instances]! / held : 1 / layout.count[s]!
   })
 }
 

@@ -19,7 +19,7 @@ import {
   type RoundProcessor,
   type Topology,
 } from '#core/runtime'
-import { nextBody, readShares, samePlacement } from './bodies.ts'
+import { nextBody, samePlacement } from './bodies.ts'
 import { type DataConfig, type DataService, segmentId } from './config.ts'
 import { FEATURES } from './features.ts'
 import { deviationOf, FORECASTS, WORK } from './forecasts.ts'
@@ -130,10 +130,10 @@ class DecisionProcessor implements RoundProcessor {
 
   #writeShards(turn: Turn, result: PolicyResult, forecasts: ReadonlyMap<string, Forecast>): void {
     const { service, world, nowMs } = turn
-    const { segments, routing } = this.#config
+    const { segments } = this.#config
     const { layout } = result
     const standing = this.#book.standing('shards')
-    const shares = readShares(world.expected, layout, routing)
+    const shares = world.readShares(layout)
     const [now, after] = [world.imbalance(world.before), world.imbalance(layout)]
     for (let s = 0; s < segments; s++) {
       const id = segmentId(service.service, s)

@@ -2,9 +2,11 @@ import type { Forecast, PipelineFeature, ServiceFeature } from '#schemas'
 import type { KnownEvent } from '#core/forecasting'
 import type { ByteReader, ByteWriter } from '#core/math'
 import { announcedWork } from './calendar.ts'
+import { Capacities } from './capacities.ts'
+import { readShares } from './bodies.ts'
 import { type DataConfig, type DataService, replicaCap, segmentId } from './config.ts'
 import { deviationOf } from './forecasts.ts'
-import { Flow, type Layout, rendezvousLayout, strengthOf } from './placement/index.ts'
+import { Flow, type Layout, rendezvousLayout, type Strength, strengthOf } from './placement/index.ts'
 import { type PolicyResult, ShardPolicy } from './policy.ts'
 import { ScalePolicy, type ScaleWish } from './scale-policy.ts'
 
@@ -25,17 +27,15 @@ export class ServiceWorld {
   expected: Float64Array
   #deviation: Float64Array
   #last: Float64Array
-  #capacity: number
+  readonly #capacities: Capacities
+  /** How strong instances are, by the last step; 0 for those that are down or not to be used. */
+  #strength: Strength
   /** End of the last window, and how many there were: the calendar is asked by time, the scaler by step. */
   #timeMs = 0
   #steps = 0
   /** Slow mean of the service's work per window: what the calendar's shares are shares of. */
   #level = 0
   readonly #events: () => readonly KnownEvent[]
-  /** The last step in which each instance reported itself; -1: in none. */
-  readonly #seen: Int32Array
-  /** Which instances segments may lie on: 1 or 0 each. */
-  #usable: Float64Array
   #wish: ScaleWish = { instances: 1, q50: 0, q90: 0, q99: 0, risk: 0 }
 
   /** `events`: the calendar as it stands. */
@@ -57,17 +57,13 @@ export class ServiceWorld {
       announced: (step) => this.#announced(step),
     })
     this.#flow = new Flow(segments, instances)
-    this.#seen = new Int32Array(instances).fill(-1)
-    this.#usable = new Float64Array(instances).fill(1)
-    if (service.elastic === true) {
-      this.#usable.fill(0, service.minInstances)
-      this.#policy.adopt(rendezvousLayout(segments, instances, strengthOf(this.#usable)))
-    }
+    this.#capacities = new Capacities(config, service)
+    this.#strength = strengthOf(this.#capacities.list())
+    this.#policy.adopt(rendezvousLayout(segments, instances, this.#strength))
     this.before = this.#policy.layout.clone()
     this.expected = new Float64Array(segments)
     this.#deviation = new Float64Array(segments)
     this.#last = new Float64Array(segments)
-    this.#capacity = service.capacity
   }
 
   /** Where segments are to be. */
@@ -75,9 +71,14 @@ export class ServiceWorld {
     return this.#policy.layout
   }
 
-  /** Mean work per instance that segments may lie on, as expected. */
+  /** Mean work per instance that is up and that segments may lie on, as expected. */
   get meanLoad(): number {
-    return this.expected.reduce((a, b) => a + b, 0) / this.#usable.reduce((a, b) => a + b, 0)
+    return this.expected.reduce((a, b) => a + b, 0) / this.#strength.sum
+  }
+
+  /** Share of a segment's reads that the forecast sends to each instance, under a layout. */
+  readShares(layout: Layout): Float64Array {
+    return readShares(this.expected, layout, this.#config.routing, this.#strength)
   }
 
   /** Takes over what stands outside. */
@@ -93,17 +94,6 @@ export class ServiceWorld {
     const about = { service: this.#service.service, segments, level: this.#level }
     const window = { startMs: endMs - windowMs, endMs, knownMs: this.#timeMs }
     return announcedWork(this.#events(), about, window)?.reduce((a, b) => a + b, 0) ?? 0
-  }
-
-  /** Of an elastic service: the first `decided` instances, as far as they have reported themselves of late. */
-  #follow(pipelines: ReadonlyMap<string, PipelineFeature>, decided: number): void {
-    const { instances, minInstances, elastic = false } = this.#service
-    if (!elastic) return
-    instances.forEach((instance, i) => {
-      if (pipelines.has(instance)) this.#seen[i] = this.#steps
-      const isThere = this.#seen[i]! >= 0 && this.#steps - this.#seen[i]! <= this.#config.patienceWindows
-      this.#usable[i] = i < minInstances || (isThere && i < decided) ? 1 : 0
-    })
   }
 
   /**
@@ -124,14 +114,15 @@ export class ServiceWorld {
       this.expected[s] = forecast?.q50 ?? this.#last[s]!
       this.#deviation[s] = forecast === undefined ? Math.sqrt(this.#last[s]!) : deviationOf(forecast)
     }
-    this.#measure(pipelines)
-    this.#follow(pipelines, decided)
+    this.#capacities.step(pipelines, decided)
+    const capacities = this.#capacities.list()
+    this.#strength = strengthOf(capacities)
     const total = this.#last.reduce((a, b) => a + b, 0)
     this.#timeMs = timeMs
     this.#steps++
     this.#level += Math.max(LEVEL_RATE, 1 / this.#steps) * (total - this.#level)
     this.#scale.observe(total)
-    this.#wish = this.#scale.wanted(this.#capacity)
+    this.#wish = this.#scale.wanted(this.#capacities.perWindow)
     this.#recent.push(this.#wish.instances)
     if (this.#recent.length > this.#config.patienceWindows) this.#recent.shift()
     this.before.copyFrom(this.#policy.layout)
@@ -139,25 +130,18 @@ export class ServiceWorld {
       last: this.#last,
       mean: this.expected.slice(),
       deviation: this.#deviation.slice(),
-      ...(this.#service.elastic === true ? { capacities: this.#usable } : {}),
+      capacities,
     })
   }
 
-  /** Capacity of an instance: the mean of what those that are up report, per window. */
-  #measure(pipelines: ReadonlyMap<string, PipelineFeature>): void {
-    const seconds = this.#config.windowMs / 1000
-    const reported = this.#service.instances
-      .map((instance) => pipelines.get(instance))
-      .filter((row) => row !== undefined && row.up_ratio >= 0.5 && row.capacity_min > 0)
-    if (reported.length > 0)
-      this.#capacity = (reported.reduce((sum, row) => sum + row!.capacity_min, 0) / reported.length) * seconds
-  }
-
-  /** Largest expected load over the mean, under a layout. */
+  /**
+   * Largest expected load by strength over the mean, under a layout. Where work meets only instances that are down it is
+   * as bad as if one instance had all of the work.
+   */
   imbalance(layout: Layout): number {
-    this.#flow.route(this.expected, layout, this.#config.routing)
-    const mean = this.meanLoad
-    return mean > 0 ? this.#flow.loads.reduce((a, b) => Math.max(a, b), 0) / mean : 1
+    this.#flow.route(this.expected, layout, this.#config.routing, this.#strength)
+    const ratio = this.#flow.imbalance()
+    return Number.isFinite(ratio) ? ratio : layout.instances
   }
 
   /** How many instances to ask for: more at once, fewer only once fewer have been wanted for a while. */
@@ -165,7 +149,7 @@ export class ServiceWorld {
     const most = this.#recent.reduce((a, b) => Math.max(a, b), 0)
     const isPatient = this.#recent.length >= this.#config.patienceWindows
     const instances = this.#wish.instances > now ? this.#wish.instances : isPatient && most < now ? most : now
-    return { wish: this.#wish, instances, capacity: this.#capacity }
+    return { wish: this.#wish, instances, capacity: this.#capacities.perWindow }
   }
 
   /** Work beyond what `instances` can do at its 99 % quantile: what not acting would cost. */
@@ -178,22 +162,19 @@ export class ServiceWorld {
     this.#scale.encode(out)
     out.varint(this.#recent.length)
     for (const n of this.#recent) out.varint(n)
-    for (const x of [this.#capacity, this.#timeMs, this.#level]) out.f64(x)
+    for (const x of [this.#timeMs, this.#level]) out.f64(x)
     out.varint(this.#steps)
-    for (const step of this.#seen) out.varint(step + 1)
-    for (const usable of this.#usable) out.varint(usable)
+    this.#capacities.encode(out)
   }
 
   decode(from: ByteReader): void {
     this.#policy.decode(from)
     this.#scale.decode(from)
     this.#recent.splice(0, Infinity, ...Array.from({ length: from.varint() }, () => from.varint()))
-    this.#capacity = from.f64()
     this.#timeMs = from.f64()
     this.#level = from.f64()
     this.#steps = from.varint()
-    for (let i = 0; i < this.#seen.length; i++) this.#seen[i] = from.varint() - 1
-    for (let i = 0; i < this.#usable.length; i++) this.#usable[i] = from.varint()
+    this.#capacities.decode(from)
     this.before.copyFrom(this.#policy.layout)
   }
 }

@@ -60,12 +60,18 @@ export const queryOf = (over: Partial<QueryLog> = {}): QueryLog => {
   }
 }
 
+/** What the instances report in a window, by name: else each is up and does 4 units of work per second. */
+export type Reports = Readonly<Record<string, { readonly up?: boolean; readonly capacity?: number }>>
+
 /** The three topologies on one driver, fed window by window. */
 export interface Chain {
   readonly driver: TestDriver
   readonly clock: ManualClock
   /** Writes the next window (queries by key) and lets everything work; `commit: false` leaves the last step to be lost. */
-  window(queries: Readonly<Record<string, number>>, options?: { commit?: boolean }): Promise<void>
+  window(
+    queries: Readonly<Record<string, number>>,
+    options?: { readonly commit?: boolean; readonly reports?: Reports },
+  ): Promise<void>
   shards(): DataShardDecision[]
   scale(): DataScaleDecision[]
 }
@@ -96,7 +102,7 @@ export async function createChain(config: DataConfig, tables?: ForecastTables): 
   return {
     driver,
     clock,
-    async window(queries, options) {
+    async window(queries, { reports = {}, ...options } = {}) {
       const startMs = START_MS + window++ * config.windowMs
       const endMs = startMs + config.windowMs
       clock.set(endMs)
@@ -127,6 +133,7 @@ export async function createChain(config: DataConfig, tables?: ForecastTables): 
             current_load: 1,
             capacity: 4,
             up: true,
+            ...reports[instance],
             shard_ids: [],
           })
       await driver.run(options)

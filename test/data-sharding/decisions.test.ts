@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import type { DataShardDecision } from '#schemas'
 import { fillableTables } from '#core/forecasting'
 import { segmentId, segmentOf } from '#data-sharding'
 import { createChain, INSTANCES, queryOf, START_MS, tinyConfig } from './chain.ts'
@@ -98,12 +99,58 @@ describe('the chain from query logs to placements', () => {
     expect(idle(told)).toBeLessThan(0.7 * idle(blind))
   })
 
+  /** Expected work by instance, as the decisions that stand share it out. */
+  const sharedOut = (shards: readonly DataShardDecision[]) => {
+    const standing = new Map(shards.map((d) => [d.entity, d.body]))
+    const work = new Map(INSTANCES.map((instance) => [instance, 0]))
+    for (const { replicas, load_q50 } of standing.values())
+      for (const { instance, weight } of replicas) work.set(instance, work.get(instance)! + weight * load_q50)
+    return { standing, work }
+  }
+
+  test('instances of unequal capacity get unequal shares', async () => {
+    const reports = { ch1: { capacity: 1 }, ch2: { capacity: 7 } }
+    const chain = await createChain(tinyConfig())
+    for (let w = 0; w < 16; w++) await chain.window(load(0), { reports })
+    const { work } = sharedOut(chain.shards())
+    const [weak, strong, ...others] = INSTANCES.map((instance) => work.get(instance)!)
+    const usual = (others[0]! + others[1]!) / 2
+    expect(weak).toBeLessThan(0.5 * usual)
+    expect(strong).toBeGreaterThan(1.3 * usual)
+  })
+
+  test('an instance that is reported down loses its segments in the next decisions', async () => {
+    const chain = await createChain(tinyConfig())
+    for (let w = 0; w < 8; w++) await chain.window(load(0))
+    const [down = ''] = INSTANCES
+    const before = sharedOut(chain.shards())
+    expect(before.work.get(down)).toBeGreaterThan(0)
+    const reports = { [down]: { up: false } }
+    const known = chain.shards().length
+    // Half of the reports of the first window are of the one before.
+    for (let w = 0; w < 2; w++) await chain.window(load(0), { reports })
+    const stranded = [...sharedOut(chain.shards()).standing.values()].filter(
+      ({ replicas }) => !replicas.some(({ instance, state }) => instance !== down && state !== 'draining'),
+    )
+    expect(stranded).toEqual([])
+    // Second replicas follow within the budget of copies.
+    for (let w = 0; w < 2; w++) await chain.window(load(0), { reports })
+    expect(sharedOut(chain.shards()).work.get(down)).toBe(0)
+    const moved = chain
+      .shards()
+      .slice(known)
+      .find(({ body }) => body.moves.some(({ from }) => from === down))!
+    expect(moved.reason.cost_now).toBe(INSTANCES.length)
+    expect(moved.reason.cost_after).toBeLessThan(2)
+  })
+
   test('gives the same decisions over crashes', async () => {
     const straight = await createChain(tinyConfig())
-    for (let w = 0; w < 10; w++) await straight.window(load(w))
+    const reports = (w: number) => (w === 4 ? { ch2: { up: false }, ch3: { capacity: 2 } } : {})
+    for (let w = 0; w < 10; w++) await straight.window(load(w), { reports: reports(w) })
     const broken = await createChain(tinyConfig())
     for (let w = 0; w < 10; w++) {
-      await broken.window(load(w), { commit: w % 3 !== 1 })
+      await broken.window(load(w), { commit: w % 3 !== 1, reports: reports(w) })
       if (w % 3 === 1) {
         await broken.driver.crash()
         await broken.driver.run()

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import type { PipelineFeature, ServiceFeature } from '#schemas'
 import { fillableTables } from '#core/forecasting'
+import { ByteReader, ByteWriter } from '#core/math'
 import { dataConfig } from '#data-sharding'
 import { ServiceWorld } from '../../pipelines/data-sharding/world.ts'
 
@@ -105,4 +106,42 @@ test('segments of an elastic service lie on the instances that were decided and 
   expect(run(8, 3, 3)).toBeGreaterThan(2)
   // Gone without a decision.
   expect(run(12, 2, 3)).toBe(0)
+})
+
+test('an instance that is down has no segment alone, nor for a window of silence, and gets its part back once it is up', () => {
+  const names = ['a', 'b', 'c']
+  const silent = dataConfig({
+    ...config,
+    services: [{ ...SERVICE, instances: names }],
+    segments: 12,
+    copiesPerWindow: 1,
+    patienceWindows: 2,
+  })
+  const [service = SERVICE] = silent.services
+  let world = new ServiceWorld(silent, service)
+  let windows = 0
+  /** Segments on the second instance after some windows in which it says what is given (null: nothing). */
+  function run(count: number, upRatio: number | null): number {
+    for (let w = 0; w < count; w++) {
+      const rows = names.map((name) => [name, { up_ratio: 1, capacity_min: 3 } as PipelineFeature] as const)
+      const reports = new Map<string, PipelineFeature>(rows)
+      reports.delete('b')
+      if (upRatio !== null) reports.set('b', { up_ratio: upRatio, capacity_min: 3 } as PipelineFeature)
+      const segment_work = new Float64Array(12).fill(10)
+      const feature = { segment_work } as unknown as ServiceFeature
+      world.step(windows++ * WINDOW_MS, feature, new Map(), reports)
+    }
+    return Array.from({ length: 12 }, (_, s) => world.layout.holds(s, 1)).filter(Boolean).length
+  }
+  expect(run(10, 1)).toBe(4)
+  expect(run(1, 0.2)).toBe(0)
+  expect(world.imbalance(world.before)).toBe(3)
+  expect(world.imbalance(world.layout)).toBeLessThan(1.4)
+  expect(run(2, null)).toBe(0)
+  const out = new ByteWriter()
+  world.encode(out)
+  world = new ServiceWorld(silent, service)
+  world.decode(new ByteReader(out.take()))
+  expect(run(10, 0.4)).toBe(0)
+  expect(run(12, 0.9)).toBeGreaterThan(2)
 })
