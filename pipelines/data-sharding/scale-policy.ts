@@ -67,6 +67,8 @@ export class ScalePolicy {
       least = cost
       instances = n
     }
+    // Beyond what the most can serve in time every count costs the same late work: then each instance still shortens it.
+    if (Math.max(ahead.quantile(0.5), next.quantile(0.5)) > FULL * capacity * max) instances = max
     let above = 0
     for (let k = 0; k < LEVELS; k++)
       if (ahead.quantile((k + 0.5) / LEVELS) > FULL * capacity * instances) above++

@@ -145,3 +145,16 @@ test('an instance that is down has no segment alone, nor for a window of silence
   expect(run(10, 0.4)).toBe(0)
   expect(run(12, 0.9)).toBeGreaterThan(2)
 })
+
+test('asks for all instances, not for the fewest, where even all of them could not serve the load in time', () => {
+  const full = dataConfig({ ...config, services: [{ ...SERVICE, minInstances: 5, maxInstances: 6 }] })
+  const [service = SERVICE] = full.services
+  const world = new ServiceWorld(full, service)
+  const wished: number[] = []
+  for (let w = 0; w < 60; w++) {
+    const segment_work = new Float64Array(8).fill(150)
+    world.step((w + 1) * WINDOW_MS, { segment_work } as unknown as ServiceFeature, new Map(), new Map())
+    wished.push(world.scale(6).wish.instances)
+  }
+  expect(new Set(wished)).toEqual(new Set([6]))
+})
