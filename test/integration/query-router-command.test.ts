@@ -207,16 +207,18 @@ test('what was acknowledged is there once after kill -9 and after SIGTERM, which
   expect(await end(router, 'SIGTERM')).toEqual([0, null])
   expect(await query).toHaveLength(5)
   await insert
+  const stages = (): Promise<string[]> =>
+    everywhere((url) =>
+      rows(url, "SELECT count() FROM system.tables WHERE name LIKE '\\\\_\\\\_forestall\\\\_stage%'"),
+    )
+  // Those of the routers that were killed are swept a day later: another router may be using them, for all anyone knows.
+  const leftBehind = await stages()
   router = await start(file)
   own = client(router.url)
   await write()
   await check()
   expect(await end(router, 'SIGTERM')).toEqual([0, null])
-  expect(
-    await everywhere((url) =>
-      rows(url, "SELECT count() FROM system.tables WHERE name LIKE '\\\\_\\\\_forestall\\\\_stage%'"),
-    ),
-  ).toEqual(['0', '0', '0'])
+  expect(await stages()).toEqual(leftBehind)
 }, 120_000)
 
 test('an instance that is away does not keep the router from starting, and has its rows once it is back', async () => {
