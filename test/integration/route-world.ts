@@ -3,6 +3,7 @@ import type { RecordCodec } from '#core/codec'
 import { makeDecision } from '#core/decisions'
 import { type Broker, type Decision, type DecodeDecision, mulberry32, systemClock } from '#core/ports'
 import { uniqueName } from '../support/unique.ts'
+import { until } from '../support/until.ts'
 
 const random = mulberry32(11)
 
@@ -12,7 +13,7 @@ export interface RouteWorld {
   acks: string
   decode: DecodeDecision<RouteBody>
   encodeAck(ack: Ack): Buffer
-  /** Writes decisions and tombstones in one transaction. */
+  /** Writes decisions and tombstones in one transaction; resolves once readers of what is committed get them. */
   decide(...rows: [stream: string, decision: Decision<RouteBody> | null][]): Promise<void>
   readAcks(): Promise<Ack[]>
 }
@@ -74,6 +75,13 @@ export async function createRouteWorld(broker: Broker, codec: RecordCodec): Prom
       }
       await producer.commit()
       await producer.close()
+      // A coordinator answers a commit before its markers stand in the partition.
+      const admin = broker.admin()
+      const end = async (which: 'stable' | 'latest') =>
+        [...(await admin.offsets([{ topic: routes, partition: 0 }], which)).values()][0]
+      const written = await end('latest')
+      await until(async () => Number(await end('stable')) >= Number(written), { what: 'the markers' })
+      await admin.close()
     },
     async readAcks() {
       const read: Ack[] = []
