@@ -4,11 +4,11 @@ import { ForestallError } from '#core/ports'
 const MINUTE_MS = 60_000
 const WEEK_MS = 7 * 86_400_000
 
-/** A whole number in digits only: `1e9`, ` 7` and `0x10` are refused. */
+/** A whole number in digits only: `1e9`, ` 7`, `07` and `0x10` are refused. */
 const whole = (min: number, max: number) =>
   z
     .string()
-    .regex(/^\d{1,15}$/, 'must be a whole number')
+    .regex(/^(?:0|[1-9]\d{0,14})$/, 'must be a whole number')
     .transform(Number)
     .pipe(z.number().min(min).max(max))
 

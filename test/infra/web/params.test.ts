@@ -51,6 +51,7 @@ describe('parameters', () => {
           return true
         },
       ),
+      { examples: [['07'], ['0']] },
     )
   })
 })
