@@ -1,11 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { RecordCodec } from '#core/codec'
-import { type Broker, ForestallError } from '#core/ports'
+import { type AppliedState, type Broker, ForestallError } from '#core/ports'
 import { createHttpReplica, type HttpReplica } from '#infra/query-router'
 import {
   type Applier,
   type AppliedReader,
-  type AppliedState,
   createAppliedWatch,
   createApplier,
   type LogLayout,

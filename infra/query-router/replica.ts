@@ -1,40 +1,12 @@
 import { Buffer } from 'node:buffer'
-import { ForestallError } from '#core/ports'
+import { type AppliedState, ForestallError, type ReplicaStore, type RowsTarget } from '#core/ports'
 import { type Answer, insistOnAnswer, linesOf, literal, quoted, type Question } from './ask.ts'
-import { createBoot, createLives } from './boot.ts'
+import { createBoot, createLives } from './lives.ts'
 import { createMakeSure } from './make-sure.ts'
 import { createUpstream } from './upstream.ts'
 
-/** Up to where one partition of the write log has been applied: see the write log. */
-interface AppliedState {
-  readonly partition: number
-  readonly version: number
-  readonly next: number
-  readonly segments: readonly number[]
-  readonly joining: readonly { readonly segment: number; readonly next: number; readonly attempt: string }[]
-}
-
-/** As stored: `hasRestarted` if the instance may have been restarted since. */
-interface StoredState extends AppliedState {
-  readonly hasRestarted: boolean
-}
-
-/** Where rows go. */
-interface RowsTarget {
-  readonly database: string
-  readonly table: string
-  readonly columns: readonly string[]
-}
-
-/** A replica over its HTTP interface, as the applier of the write log needs it. */
-export interface HttpReplica {
-  insert(target: RowsTarget, rows: Uint8Array, token: string, mayBeKnown?: boolean): Promise<void>
-  loadApplied(log: string): Promise<readonly StoredState[]>
-  saveApplied(log: string, state: AppliedState & { readonly hasRestarted?: boolean }): Promise<void>
-  statementOutcome(log: string, id: string): Promise<string | null>
-  runStatement(log: string, id: string, database: string, statement: string): Promise<string>
-  close(): void
-}
+/** A replica over its HTTP interface. */
+export type HttpReplica = ReplicaStore & { close(): void }
 
 /** Blocks that a table remembers by their tokens; far more than are applied between two saved positions. */
 const WINDOW = 10_000

@@ -1,27 +1,11 @@
 import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
+import type { SegmentStore, SegmentTable } from '#core/ports'
 import { type Answer, insistOnAnswer, linesOf, literal, quoted, type Question } from './ask.ts'
 import { createUpstream } from './upstream.ts'
 
-/** A sharded table, and the condition that picks the rows of the segment that moves. */
-interface SegmentTable {
-  readonly database: string
-  readonly table: string
-  readonly condition: string
-}
-
-/** Tables of an instance over its HTTP interface, as moves of segments need them. */
-export interface HttpSegmentStore {
-  snapshot(name: string, tables: readonly SegmentTable[]): Promise<void>
-  stage(name: string, tables: readonly SegmentTable[]): Promise<void>
-  fingerprint(tables: readonly SegmentTable[], name?: string): Promise<{ rows: number; hash: string }>
-  /** `source` must be one of these, too. */
-  copyFrom(source: object, name: string, tables: readonly SegmentTable[]): Promise<void>
-  attach(name: string, tables: readonly SegmentTable[]): Promise<void>
-  discard(name: string): Promise<void>
-  clear(tables: readonly SegmentTable[]): Promise<void>
-  close(): void
-}
+/** Tables of an instance over its HTTP interface; it copies only from another one of these. */
+export type HttpSegmentStore = SegmentStore & { close(): void }
 
 /** Where tables are put aside. */
 const ASIDE = 'forestall_moves'

@@ -1,6 +1,6 @@
+import type { AppliedState, ReplicaStore } from '#core/ports'
 import type { AppliedReader } from './applier.ts'
 import { type LogLayout, partitionOfSegment } from './blocks.ts'
-import type { AppliedState, ReplicaStore } from './replica-store.ts'
 import { createWaiters } from './waiters.ts'
 
 /** What another process has applied at a replica, read from what it stores there. */

@@ -1,8 +1,16 @@
 import type { RecordCodec } from '#core/codec'
-import { type Broker, type Clock, ForestallError, partitionKey, systemClock, type Timers } from '#core/ports'
+import {
+  type Broker,
+  type Clock,
+  ForestallError,
+  partitionKey,
+  type ReplicaStore,
+  type StoredState,
+  systemClock,
+  type Timers,
+} from '#core/ports'
 import { type LogLayout, partitionOfSegment } from './blocks.ts'
 import { createPartitionApplier, type PartitionApplier } from './partition-applier.ts'
-import type { ReplicaStore, StoredState } from './replica-store.ts'
 import { createStatementGate, type StatementGate } from './statement-gate.ts'
 import { createWaiters } from './waiters.ts'
 

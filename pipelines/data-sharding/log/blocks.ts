@@ -1,8 +1,7 @@
 import { Buffer } from 'node:buffer'
 import { fmix32, fnv1a } from '#core/math'
 import type { WriteBlock } from '#schemas'
-import { ForestallError } from '#core/ports'
-import type { RowsTarget } from './replica-store.ts'
+import { ForestallError, type RowsTarget } from '#core/ports'
 
 /** Largest data of one block, bytes: with its head it stays below the 1 MiB that brokers take by default. */
 export const MAX_BLOCK_BYTES = 512 * 1024

@@ -14,6 +14,5 @@ export {
   type PlacedBlock,
 } from './blocks.ts'
 export * from './log-writer.ts'
-export * from './replica-store.ts'
 export * from './session-token.ts'
 export * from './write-path.ts'

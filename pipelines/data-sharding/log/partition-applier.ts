@@ -1,12 +1,15 @@
 import { createHash } from 'node:crypto'
 import type { RecordCodec } from '#core/codec'
 import {
+  type AppliedState,
   type Broker,
   type Clock,
   ForestallError,
   isError,
   type PartitionReader,
   type RecordCursor,
+  type ReplicaStore,
+  type StoredState,
   systemTimers,
   type TimerHandle,
   type Timers,
@@ -15,7 +18,6 @@ import type { WriteBlock } from '#schemas'
 import { insertOf, rowsOf } from './blocks.ts'
 import { createInsist } from './insist.ts'
 import { createMutex } from './mutex.ts'
-import type { AppliedState, ReplicaStore, StoredState } from './replica-store.ts'
 import { createSegmentJoin, type JoinDeps, type SegmentJoin } from './segment-join.ts'
 import type { StatementGate } from './statement-gate.ts'
 

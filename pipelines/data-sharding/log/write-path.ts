@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
-import { type Clock, ForestallError } from '#core/ports'
+import { type Clock, ForestallError, type ReplicaStore } from '#core/ports'
 import type { AppliedView } from './applied-view.ts'
 import type { AppliedReader } from './applier.ts'
 import {
@@ -12,7 +12,6 @@ import {
   type PlacedBlock,
 } from './blocks.ts'
 import type { LogWriter } from './log-writer.ts'
-import type { ReplicaStore } from './replica-store.ts'
 import { mergePositions, type Positions } from './session-token.ts'
 
 /** When a write is acknowledged: in the log, applied by one replica of each segment, or by all. */

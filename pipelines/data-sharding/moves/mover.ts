@@ -1,5 +1,13 @@
 import type { DataMove, DataMoveState } from '#schemas'
-import { type Clock, createPause, ForestallError, isError, type Pause, type Timers } from '#core/ports'
+import {
+  type Clock,
+  createPause,
+  ForestallError,
+  isError,
+  type Pause,
+  type SegmentTable,
+  type Timers,
+} from '#core/ports'
 import { partitionOfSegment } from '../log/index.ts'
 import type { MoveLog } from './move-log.ts'
 import {
@@ -13,7 +21,6 @@ import {
   verifyStep,
 } from './phases.ts'
 import { OVER, readersOf } from './readers.ts'
-import type { SegmentTable } from './segment-store.ts'
 
 /** Carries out moves of segments, each through its phases, across crashes of anything. */
 export interface Mover {

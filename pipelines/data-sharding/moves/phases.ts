@@ -1,7 +1,6 @@
 import type { DataMovePhase, DataMoveState } from '#schemas'
-import { ForestallError } from '#core/ports'
+import { ForestallError, type SegmentStore, type SegmentTable } from '#core/ports'
 import type { Applier } from '../log/index.ts'
-import type { SegmentStore, SegmentTable } from './segment-store.ts'
 
 /** An instance that segments move between. */
 export interface MovePeer {

@@ -1,5 +1,5 @@
 import { Buffer } from 'node:buffer'
-import type { AppliedState, ReplicaStore } from '../../../pipelines/data-sharding/log/index.ts'
+import type { AppliedState, ReplicaStore } from '#core/ports'
 
 /** A replica in memory that outlives its appliers: tables of rows, tokens, positions. */
 export interface MemoryReplica extends ReplicaStore {

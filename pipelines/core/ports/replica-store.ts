@@ -1,4 +1,4 @@
-/** Where rows of a block go. */
+/** Where rows go. */
 export interface RowsTarget {
   readonly database: string
   readonly table: string
