@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Acknowledge, WriteLog } from '#core/ports'
 import type { DispatchCounters, DispatchDeps } from './dispatch.ts'
-import type { Acknowledge, Freshness, Plan, PlannedRequest, RequestBody, WriteLog } from './ports.ts'
+import type { Freshness, Plan, PlannedRequest, RequestBody } from './ports.ts'
 import type { RoutedHttp } from './request.ts'
 import type { AcknowledgedWrites, SessionMemory } from './sessions.ts'
 import type { Staging } from './staging.ts'

@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream'
+import type { AppliedPositions } from '#core/ports'
 
 /** A request as far as its plan depends on it. */
 export interface PlannedRequest {
@@ -108,54 +109,11 @@ export interface Hedging {
 }
 
 /** What sessions have written, and which replicas have it. */
-export interface Freshness {
+export interface Freshness extends AppliedPositions {
   /** Throws an Error with a sentence for what is no token. */
   decode(tokens: string): ReadonlyMap<number, number>
   encode(positions: ReadonlyMap<number, number>): string
-  /** What a read of these segments must have seen, by segment. */
-  needsOf(segments: readonly number[], positions: ReadonlyMap<number, number>): Map<number, number>
-  /** Those of `candidates` that have applied each segment as far as needed. */
-  freshOf(candidates: readonly number[], needs: ReadonlyMap<number, number>): number[]
-  /** Resolves once one of `candidates` is fresh; false at `signal`. */
-  untilFresh(
-    candidates: readonly number[],
-    needs: ReadonlyMap<number, number>,
-    signal: AbortSignal,
-  ): Promise<boolean>
 }
-
-/** What an insert has written. */
-export interface Written {
-  /** Per partition of the log, the offset that a replica must have come to: what a session token holds. */
-  readonly positions: ReadonlyMap<number, number>
-  /** The same per segment. */
-  readonly bySegment: ReadonlyMap<number, number>
-}
-
-/** Rows of one insert on their way into the log. */
-export interface InsertSink {
-  /** Takes pairs (key, row) in RowBinary; resolves when more may come. */
-  push(pairs: Uint8Array): Promise<void>
-  /** Resolves with what was written once it is acknowledged as asked. */
-  finish(): Promise<Written>
-}
-
-/** The write log, as the router needs it. */
-export interface WriteLog {
-  open(insert: {
-    readonly database: string
-    readonly table: string
-    readonly columns: readonly string[]
-    /** The client's `insert_deduplication_token`, '' if none. */
-    readonly repeatToken: string
-    readonly acknowledge: Acknowledge
-  }): InsertSink
-  /** Sends a statement to every instance in log order; resolves with how it ended on each. */
-  change(statement: string, database: string): Promise<readonly { instance: string; failure: string }[]>
-}
-
-/** When a write is acknowledged: in the log, applied by one replica of each segment, or by all. */
-export type Acknowledge = 'log' | 'first' | 'all'
 
 /** The body of a request: what has been read of it, and what comes. */
 export interface RequestBody {

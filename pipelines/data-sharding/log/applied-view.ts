@@ -1,21 +1,11 @@
+import type { AppliedPositions } from '#core/ports'
 import type { AppliedReader } from './applier.ts'
 import { partitionOfSegment } from './blocks.ts'
-import type { Positions } from './session-token.ts'
 
 /** What the replicas of a service have applied: numbers of instances, as everywhere in the router. */
-export interface AppliedView {
+export interface AppliedView extends AppliedPositions {
   /** Instances that apply a segment. */
   holders(segment: number): number[]
-  /** What a read of these segments must have seen of the positions, by segment. */
-  needsOf(segments: readonly number[], positions: Positions): Map<number, number>
-  /** Those of `candidates` that have applied each segment as far as needed. */
-  freshOf(candidates: readonly number[], needs: ReadonlyMap<number, number>): number[]
-  /** Resolves with true once one of `candidates` is fresh, with false at `signal`. */
-  untilFresh(
-    candidates: readonly number[],
-    needs: ReadonlyMap<number, number>,
-    signal: AbortSignal,
-  ): Promise<boolean>
 }
 
 /** A view of appliers here or elsewhere; the number of an instance is its place in the list. */

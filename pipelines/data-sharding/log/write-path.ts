@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
-import { type Clock, ForestallError, type ReplicaStore } from '#core/ports'
+import { type Clock, ForestallError, type InsertSink, type ReplicaStore, type WriteLog } from '#core/ports'
 import type { AppliedView } from './applied-view.ts'
 import type { AppliedReader } from './applier.ts'
 import {
@@ -12,42 +12,7 @@ import {
   type PlacedBlock,
 } from './blocks.ts'
 import type { LogWriter } from './log-writer.ts'
-import { mergePositions, type Positions } from './session-token.ts'
-
-/** When a write is acknowledged: in the log, applied by one replica of each segment, or by all. */
-export type Acknowledge = 'log' | 'first' | 'all'
-
-/** What an insert has written. */
-export interface Written {
-  /** Per partition of the log, the offset that a replica must have come to: what a session token holds. */
-  readonly positions: Positions
-  /** The same per segment. */
-  readonly bySegment: ReadonlyMap<number, number>
-}
-
-/** Rows of one insert on their way into the log. */
-export interface InsertSink {
-  /** Takes pairs (key, row) in RowBinary; resolves when more may come. */
-  push(pairs: Uint8Array): Promise<void>
-  /**
-   * Resolves with what was written once it is acknowledged as asked. Throws
-   * REPLICA_LATE if no replica has applied it in time: it is in the log, and will be.
-   */
-  finish(): Promise<Written>
-}
-
-/** Brings inserts and statements into the log and waits for the replicas. */
-export interface WritePath {
-  open(insert: {
-    readonly database: string
-    readonly table: string
-    readonly columns: readonly string[]
-    readonly repeatToken: string
-    readonly acknowledge: Acknowledge
-  }): InsertSink
-  /** Sends a statement to every replica in log order; resolves with how it ended on each. */
-  change(statement: string, database: string): Promise<{ instance: string; failure: string }[]>
-}
+import { mergePositions } from './session-token.ts'
 
 /** What a write path is made of. */
 export interface WritePathOptions {
@@ -70,7 +35,7 @@ const MAX_PENDING_BYTES = 4 << 20
 const HOLDERS_MS = 20
 
 /** A write path over the replicas of one service. */
-export function createWritePath(options: WritePathOptions): WritePath {
+export function createWritePath(options: WritePathOptions): WriteLog {
   const { layout, writer, view, replicas, clock, topic, acknowledgeWithinMs = 30_000 } = options
 
   /** Who applies a segment, as soon as somebody does: between two routers nobody may, for a while. */
@@ -106,7 +71,7 @@ export function createWritePath(options: WritePathOptions): WritePath {
     }
   }
 
-  function openSink(insert: Parameters<WritePath['open']>[0]): InsertSink {
+  function openSink(insert: Parameters<WriteLog['open']>[0]): InsertSink {
     const { database, table, columns, repeatToken, acknowledge } = insert
     const target = { database, table, columns }
     const id = insertId(target, repeatToken, randomUUID())
