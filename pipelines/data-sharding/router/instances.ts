@@ -60,6 +60,11 @@ export interface InstancePicker {
 }
 
 const MAX_BACKOFF = 16
+/**
+ * Speeds this near to each other are equal: their means over a few dozen answers differ by as much from noise alone, and
+ * whichever seemed the fastest would get everything while nobody has work, whatever the forecast gave the others.
+ */
+const ALIKE = 1.3
 /** Work below which differences between instances are noise. */
 const EPSILON = 1e-9
 
@@ -111,8 +116,13 @@ export function createInstancePicker(
     return Math.max(slowness[i] as number, ageMs / Math.max(expectedMs, 1))
   }
 
-  const score = (i: number, own: number, nowMs: number): number =>
-    ((work[i] as number) + own) * slownessNow(i, nowMs)
+  /** Whether `b` would be done clearly sooner than `a`. */
+  function isSooner(b: number, a: number, own: number, nowMs: number): boolean {
+    const [workOfA, workOfB] = [(work[a] as number) + own, (work[b] as number) + own]
+    const [slowA, slowB] = [slownessNow(a, nowMs), slownessNow(b, nowMs)]
+    if (slowA < ALIKE * slowB && slowB < ALIKE * slowA) return workOfB < workOfA - EPSILON
+    return workOfB * slowB < workOfA * slowA - EPSILON
+  }
 
   /** One query at a time for an instance that has just come back. */
   const isBusyTrial = (i: number): boolean => trial[i] === 1 && (inFlight[i] as number) > 0
@@ -161,7 +171,7 @@ export function createInstancePicker(
     const restWeights = weights?.filter((_, k) => candidates[k] !== a)
     const b = draw(rest, restWeights)
     // `a` was drawn first: it stays unless the other is better.
-    return score(b, own, nowMs) < score(a, own, nowMs) - EPSILON ? b : a
+    return isSooner(b, a, own, nowMs) ? b : a
   }
 
   return {
