@@ -4,28 +4,36 @@ import { randomUUID } from 'node:crypto'
 export interface Life {
   /** A name of the present life: another one after each restart. Remembered until `forget`. */
   name(): Promise<string>
-  /** A request has failed: the ClickHouse may have been restarted. */
+  /** The ClickHouse may have been restarted: the name is read anew. */
   forget(): void
 }
 
-/** What a life is read with. */
+/** Statements with which a life is read. */
 export interface LifeStore {
-  /** Creates the table of names if it is missing: in memory, so that a restart empties it. */
-  create(): Promise<void>
-  /** The smallest name in it, '' if it is empty. */
-  smallest(): Promise<string>
-  add(name: string): Promise<void>
+  /** Runs a statement that returns nothing. */
+  command(sql: string): Promise<void>
+  /** The only value of a query (it names TSVRaw as its format); '' if that is empty. */
+  value(sql: string): Promise<string>
 }
 
-/** Whoever finds no name gives the new life one; of two that do so at once the smaller one stands. */
-export function createLife(store: LifeStore): Life {
+/** Name of the table of lives. */
+const LIVES = 'forestall_lives'
+
+/**
+ * A table in memory, which is empty after every restart. Whoever finds no name gives the new life one; of two that do
+ * so at once the smaller one stands. `prefix`: of the table's name, as `forestall_log.`.
+ */
+export function createLife(store: LifeStore, prefix = ''): Life {
+  const table = `${prefix}${LIVES}`
   let known: string | null = null
+  const smallest = (): Promise<string> => store.value(`SELECT min(name) FROM ${table} FORMAT TSVRaw`)
+
   return {
     async name() {
       if (known !== null) return known
-      await store.create()
-      if ((await store.smallest()) === '') await store.add(randomUUID())
-      known = await store.smallest()
+      await store.command(`CREATE TABLE IF NOT EXISTS ${table} (name String) ENGINE = Memory`)
+      if ((await smallest()) === '') await store.command(`INSERT INTO ${table} SELECT '${randomUUID()}'`)
+      known = await smallest()
       return known
     },
     forget() {

@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream'
+import { text } from 'node:stream/consumers'
 import { setTimeout as delay } from 'node:timers/promises'
 import { ClickHouseLogLevel, createClient } from '@clickhouse/client'
 import { ForestallError, isError, type Warehouse } from '#core/ports'
@@ -28,8 +29,6 @@ const QUERY_SETTINGS = { output_format_json_quote_64bit_integers: 0 } as const
  * FINAL as ever; looking for them in every block on its way in costs a sixth of the throughput.
  */
 const INSERT_SETTINGS = { async_insert: 0, wait_end_of_query: 1, optimize_on_insert: 0 } as const
-/** Table of the names of lives: see `createLife`. */
-const LIVES = 'forestall_lives'
 
 /**
  * A ClickHouse (embedded or a server of the user) over HTTP. Transient failures are retried with growing,
@@ -71,16 +70,11 @@ export function createWarehouse(options: WarehouseOptions): Warehouse {
     })
   }
   const life = createLife({
-    create: () => run(`CREATE TABLE IF NOT EXISTS ${LIVES} (name String) ENGINE = Memory`),
-    async smallest() {
-      const answer = await client.query({
-        query: `SELECT min(name) AS name FROM ${LIVES}`,
-        format: 'JSONEachRow',
-      })
-      const [row] = await answer.json<{ name: string }>()
-      return row?.name ?? ''
+    command: run,
+    async value(sql) {
+      const answer = await client.exec({ query: sql })
+      return (await text(answer.stream)).trim()
     },
-    add: (name) => run(`INSERT INTO ${LIVES} SELECT {name:String}`, { name }),
   })
 
   return {

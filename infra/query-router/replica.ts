@@ -1,7 +1,8 @@
 import { Buffer } from 'node:buffer'
 import { type AppliedState, ForestallError, type ReplicaStore, type RowsTarget } from '#core/ports'
+import { createLife } from '#infra/clickhouse'
 import { type Answer, insistOnAnswer, linesOf, literal, quoted, type Question } from './ask.ts'
-import { createBoot, createLives } from './lives.ts'
+import { createLives } from './lives.ts'
 import { createMakeSure } from './make-sure.ts'
 import { createUpstream } from './upstream.ts'
 
@@ -16,12 +17,18 @@ const STATE_DATABASE = 'forestall_log'
 export function createHttpReplica(url: string, credentials: readonly string[] = []): HttpReplica {
   const upstream = createUpstream(url)
   const remembering = new Set<string>()
-  const lives = createLives(() => boot.read())
   let isReady: Promise<void> | null = null
 
   const run = (question: Question): Promise<Answer> =>
     insistOnAnswer(upstream, { headers: credentials, isRepeatable: true, ...question })
-  const boot = createBoot(run, STATE_DATABASE)
+  const life = createLife(
+    {
+      command: async (sql) => void (await run({ sql })),
+      value: async (sql) => linesOf(await run({ sql }))[0] ?? '',
+    },
+    `${STATE_DATABASE}.`,
+  )
+  const lives = createLives(life)
   const sure = createMakeSure(run, STATE_DATABASE)
 
   async function prepare(): Promise<void> {
@@ -32,7 +39,6 @@ export function createHttpReplica(url: string, credentials: readonly string[] = 
     await run({
       sql: `CREATE TABLE IF NOT EXISTS ${STATE_DATABASE}.statements (log String, id String, failure String, at DateTime64(3) DEFAULT now64(3)) ENGINE = MergeTree ORDER BY (log, id)`,
     })
-    await boot.prepare()
     await sure.sweep()
   }
 
