@@ -36,13 +36,12 @@ export function createMakeSure(run: (question: Question) => Promise<Answer>, dat
    * Whether parts are proof: tokens in Keeper need none, and what is computed anew for each insert makes other parts.
    */
   async function isComparable(sent: SentRows): Promise<boolean> {
-    const of = `database = ${literal(sent.database)} AND table = ${literal(sent.table)}`
     const [engine = ''] = await lines(
-      `SELECT engine FROM system.tables WHERE ${of.replace(' table ', ' name ')} FORMAT TSVRaw`,
+      `SELECT engine FROM system.tables WHERE database = ${literal(sent.database)} AND name = ${literal(sent.table)} FORMAT TSVRaw`,
     )
     if (engine.startsWith('Replicated') || !engine.endsWith('MergeTree')) return false
     const [computed = '0'] = await lines(
-      `SELECT count() FROM system.columns WHERE ${of} AND default_kind = 'MATERIALIZED' FORMAT TSVRaw`,
+      `SELECT count() FROM system.columns WHERE database = ${literal(sent.database)} AND table = ${literal(sent.table)} AND default_kind = 'MATERIALIZED' FORMAT TSVRaw`,
     )
     return computed === '0'
   }
