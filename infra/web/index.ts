@@ -1,2 +1,9 @@
 export { startWeb, type WebOptions, type WebServer } from './server.ts'
-export type { FollowerStatus, PartStatus, WebCounters, WebStatus, WorkerStatus } from './status.ts'
+export type {
+  DataStatus,
+  FollowerStatus,
+  PartStatus,
+  WebCounters,
+  WebStatus,
+  WorkerStatus,
+} from './status.ts'

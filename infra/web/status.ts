@@ -56,6 +56,8 @@ export interface DataStatus {
     /** Segments whose rows it holds. */
     readonly segments: number
     readonly queriesPerSecond: number
+    /** Queries that it has answered. */
+    readonly queries: number
   }[]
   readonly queries: number
   readonly errors: number
@@ -64,6 +66,8 @@ export interface DataStatus {
   /** Reads with the token of a write, and those that did not see it. */
   readonly checks: number
   readonly violations: number
+  /** Records of the router's own log that were given up. */
+  readonly logDropped: number
   /** Decisions about segments that were put into force, and that were refused. */
   readonly applied: number
   readonly refused: number
@@ -72,7 +76,9 @@ export interface DataStatus {
   readonly movesFailed: number
   /** Null before the first decision. */
   readonly instancesWanted: number | null
-  /** Largest load over the mean, of late: as routed, and as hashing alone would have spread the same queries. */
+  /** Instances that were started for a decision while it ran. */
+  readonly instancesStarted: number
+  /** Median of the largest load over the mean, of late: as routed, and as hashing alone would have spread the same queries. */
   readonly maxOverMean: number | null
   readonly maxOverMeanHashed: number | null
   readonly latencyMs: { readonly p50: number | null; readonly p99: number | null }

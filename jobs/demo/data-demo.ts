@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { type Clock, mulberry32 } from '#core/ports'
 import { END_OF_INPUT_MS, markHeaders, type Worker } from '#core/runtime'
 import { dataSharding, segmentOf } from '#data-sharding'
+import type { DataStatus } from '#infra/web'
 import { type Mover, replicaOrder } from '../../pipelines/data-sharding/dataplane.ts'
 import { openPipelines, type PipelineConnections, type Pipelines } from '../open-pipelines.ts'
 import { type OpenRouter, openQueryRouter } from '../query-router-open.ts'
@@ -25,7 +26,7 @@ import {
   INSTANCES,
   SERVICE,
 } from './data-settings.ts'
-import { type DataStatus, type DataSummary, statusOf, summaryOf } from './data-status.ts'
+import { type DataSummary, statusOf, summaryOf } from './data-status.ts'
 import type { FollowerStatus } from './tracked-follower.ts'
 
 /** Data-sharding, live: instances, a router in front of them, the pipelines, and a load whose hot set moves. */

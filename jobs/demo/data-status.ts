@@ -1,47 +1,8 @@
+import type { DataStatus } from '#infra/web'
 import type { DataParts } from './data-demo.ts'
 import type { DataLoadAudit, DataLoadReport } from './data-load.ts'
 import type { MoveReport } from './data-moves.ts'
 import { SERVICE } from './data-settings.ts'
-
-/** An instance as the page shows it. */
-export interface DataInstanceStatus {
-  readonly name: string
-  readonly up: boolean
-  readonly inFlight: number
-  /** Segments whose rows it holds. */
-  readonly segments: number
-  readonly queriesPerSecond: number
-  /** Queries that it has answered. */
-  readonly queries: number
-}
-
-/** Data-sharding now, for the page and the terminal. */
-export interface DataStatus {
-  readonly service: string
-  readonly url: string
-  readonly instances: readonly DataInstanceStatus[]
-  readonly queries: number
-  readonly errors: number
-  readonly rows: number
-  /** Reads with the token of a write that did not see it. */
-  readonly violations: number
-  readonly checks: number
-  /** Records of the router's own log that were given up. */
-  readonly logDropped: number
-  /** Decisions about segments that were put into force, and that were refused. */
-  readonly applied: number
-  readonly refused: number
-  /** Moves of segments that were switched, and that failed. */
-  readonly moved: number
-  readonly movesFailed: number
-  readonly instancesWanted: number | null
-  /** Instances that were started for a decision while it ran. */
-  readonly instancesStarted: number
-  /** Median of the largest load over the mean: as routed, and as hashing alone would have spread the same queries. */
-  readonly maxOverMean: number | null
-  readonly maxOverMeanHashed: number | null
-  readonly latencyMs: { readonly p50: number | null; readonly p99: number | null }
-}
 
 /** What a run of the demo came to. */
 export interface DataSummary {
