@@ -2,7 +2,7 @@ import { Buffer } from 'node:buffer'
 import { createCodec } from '#core/codec'
 import type { Broker } from '#core/ports'
 import { createRecordReaders } from '#core/runtime'
-import type { Flow } from '#schemas'
+import { plainFlow } from './flow-figures.ts'
 import { fixedRegistry, keyOf } from './windows-input.ts'
 import { GRACE_MS } from './windows-topology.ts'
 
@@ -36,24 +36,6 @@ const emptySums = (windows: number): WindowSums => ({
 
 const baseOf = (windowMs: number): number => Math.ceil(BASE_MS / windowMs) * windowMs
 
-const flowOf = (stream: string, event_time_ms: number, bytes: number): Flow => ({
-  event_time_ms,
-  origin: 'exporter-1',
-  stream,
-  bytes,
-  packets: 1,
-  protocol: 6,
-  src_port: 443,
-  dst_port: 443,
-  flow_hash: 0,
-  duration_ms: 1,
-  src_addr: '10.0.0.1',
-  dst_addr: '10.0.0.2',
-  src_region: 'a',
-  dst_region: 'b',
-  sampling_rate: 1,
-})
-
 /** Writes the input, and a record per partition that closes all of its windows; returns what must come out. */
 export async function loadBounded(broker: Broker, input: BoundedInput): Promise<WindowSums> {
   const { topic, partitions, keys, windows, windowMs, hotPerWindow } = input
@@ -68,7 +50,7 @@ export async function loadBounded(broker: Broker, input: BoundedInput): Promise<
       partition,
       atMs,
       Buffer.from(stream),
-      codec.encode(topic, 'Flow', flowOf(stream, atMs, bytes)),
+      codec.encode(topic, 'Flow', plainFlow(stream, atMs, bytes)),
     )
     if (producer.pendingBytes > PENDING_BYTES) await producer.flush()
   }

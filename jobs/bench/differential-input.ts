@@ -1,6 +1,5 @@
 import { mulberry32, type Random } from '#core/ports'
 import { partitionOf } from '#core/runtime'
-import type { Flow } from '#schemas'
 
 /** A kind of windows; every seed belongs to one. */
 export interface Lane {
@@ -35,25 +34,6 @@ export interface Sample {
   readonly timeMs: number
   readonly value: number
 }
-
-/** A flow whose size is the value. */
-export const flowOf = (stream: string, event_time_ms: number, bytes: number): Flow => ({
-  event_time_ms,
-  origin: 'bench',
-  stream,
-  bytes,
-  packets: 1,
-  protocol: 6,
-  src_port: 0,
-  dst_port: 443,
-  flow_hash: 0,
-  duration_ms: 0,
-  src_addr: '10.0.0.1',
-  dst_addr: '10.0.0.2',
-  src_region: 'a',
-  dst_region: 'b',
-  sampling_rate: 1,
-})
 
 /** The lane of a seed. */
 export const laneOf = (seed: number): Lane => LANES[seed % LANES.length] as Lane

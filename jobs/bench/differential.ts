@@ -12,7 +12,6 @@ import { createMemoryRegistry } from '../../pipelines/core/runtime/testing/memor
 import { differences, readWindows, runPeer } from '../../test/bench/peers/kafka-streams/peer.ts'
 import { readTopic } from '../demo/topic-reader.ts'
 import {
-  flowOf,
   LANES,
   type Lane,
   laneOf,
@@ -21,6 +20,7 @@ import {
   samplesOf,
 } from './differential-input.ts'
 import { inputOf, type OursRun, outputOf, prepareOurs, runOurs } from './differential-ours.ts'
+import { plainFlow } from './flow-figures.ts'
 
 const SEEDS = 60
 const SHORT_SEEDS = 12
@@ -73,7 +73,7 @@ async function load({ broker, codec, lanes, prefix }: OursRun, seeds: readonly n
     const topic = inputOf(lane)
     for (const [block, seed] of seedsOf(lane, seeds).entries()) {
       for (const { partition, key, timeMs, value } of samplesOf(seed)) {
-        const bytes = codec.encode(topic, 'Flow', flowOf(key, timeMs, value))
+        const bytes = codec.encode(topic, 'Flow', plainFlow(key, timeMs, value))
         const target = block * PARTITIONS_PER_SEED + partition
         producer.add(`${prefix}${topic}`, target, timeMs, Buffer.from(key), bytes)
         if (producer.pendingBytes > PENDING_BYTES) await producer.flush()

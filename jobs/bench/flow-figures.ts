@@ -1,5 +1,5 @@
 import { count, max, min, type Row, slotsOf, type SourceSpec, sum } from '#core/runtime'
-import type { StreamFeature } from '#schemas'
+import type { Flow, StreamFeature } from '#schemas'
 
 const FIELDS = ['event_time_ms', 'stream', 'bytes'] as const
 const F = slotsOf(FIELDS)
@@ -61,3 +61,22 @@ export const figuresOf = (w: Figures, squares: number): StreamFeature => ({
 
 /** The figures with the sum of squares. */
 export const figuresWithSquares = (w: Figures): StreamFeature => figuresOf(w, w.value('squares'))
+
+/** A flow of which only stream, time and size matter. */
+export const plainFlow = (stream: string, event_time_ms: number, bytes: number): Flow => ({
+  event_time_ms,
+  origin: 'bench',
+  stream,
+  bytes,
+  packets: 1,
+  protocol: 6,
+  src_port: 50_000,
+  dst_port: 443,
+  flow_hash: 0,
+  duration_ms: 1,
+  src_addr: '10.0.0.1',
+  dst_addr: '10.0.0.2',
+  src_region: 'a',
+  dst_region: 'b',
+  sampling_rate: 1,
+})

@@ -4,7 +4,8 @@ import { createCodec } from '#core/codec'
 import { systemClock } from '#core/ports'
 import { createRecordReaders, createWorker, partitionOf } from '#core/runtime'
 import { createBroker } from '#infra/kafka'
-import { knownRegistry, liveFlow, liveTopology, type LiveTopologyOptions } from './live-topology.ts'
+import { plainFlow } from './flow-figures.ts'
+import { knownRegistry, liveTopology, type LiveTopologyOptions } from './live-topology.ts'
 
 /** What one process does. */
 export interface LiveProcessOptions {
@@ -41,7 +42,7 @@ async function produce(options: LiveProcessOptions): Promise<() => Promise<void>
     for (; sent < due; sent++) {
       const k = sent % keys
       const nowMs = Date.now()
-      const value = codec.encode(topology.input, 'Flow', liveFlow(nowMs, names[k] ?? '', 40 + (sent % 1400)))
+      const value = codec.encode(topology.input, 'Flow', plainFlow(names[k] ?? '', nowMs, 40 + (sent % 1400)))
       // With a merge, keys do not follow partitions: that is what it is for.
       const partition = topology.partials === '' ? (targets[k] ?? 0) : sent % topology.partitions
       producer.add(topology.input, partition, nowMs, bytes[k] ?? null, value)

@@ -1,6 +1,6 @@
 import { defineTopology, type Topology } from '#core/runtime'
 import type { SchemaRegistry } from '#core/ports'
-import { AVRO, type Flow } from '#schemas'
+import { AVRO } from '#schemas'
 import { createMemoryRegistry } from '../../pipelines/core/runtime/testing/memory-registry.ts'
 import { FIGURES, figuresOf, flowSource } from './flow-figures.ts'
 
@@ -36,25 +36,6 @@ export function liveTopology(options: LiveTopologyOptions): Topology {
     },
   })
 }
-
-/** A flow of which only stream, time and size matter. */
-export const liveFlow = (event_time_ms: number, stream: string, bytes: number): Flow => ({
-  event_time_ms,
-  origin: 'bench',
-  stream,
-  bytes,
-  packets: 1,
-  protocol: 6,
-  src_port: 50_000,
-  dst_port: 443,
-  flow_hash: bytes,
-  duration_ms: 1,
-  src_addr: '10.0.0.1',
-  dst_addr: '10.0.0.2',
-  src_region: 'a',
-  dst_region: 'b',
-  sampling_rate: 1,
-})
 
 /** All records, registered in the same order in every process: a registry that needs no server. */
 export async function knownRegistry(): Promise<SchemaRegistry> {

@@ -2,7 +2,7 @@ import { Buffer } from 'node:buffer'
 import type { RecordCodec } from '#core/codec'
 import { type Broker, mulberry32 } from '#core/ports'
 import { partitionOf } from '#core/runtime'
-import { flowOf } from './differential-input.ts'
+import { plainFlow } from './flow-figures.ts'
 import { inputOf } from './differential-ours.ts'
 
 /** One minute, so that all of the input lies in windows that are open when the process is killed. */
@@ -31,7 +31,7 @@ export async function loadWindow(
   for (let i = 0; i < records; i++) {
     const key = `dev-${String(i % keys).padStart(12, '0')}`
     const atMs = BASE_MS + Math.floor((i * SPREAD_MS) / records)
-    const bytes = codec.encode(topic, 'Flow', flowOf(key, atMs, random.uint32() % 1500))
+    const bytes = codec.encode(topic, 'Flow', plainFlow(key, atMs, random.uint32() % 1500))
     const keyBytes = Buffer.from(key)
     producer.add(`${prefix}${topic}`, partitionOf(keyBytes, PARTITIONS), atMs, keyBytes, bytes)
     if (producer.pendingBytes > PENDING_BYTES) await producer.flush()
@@ -46,7 +46,7 @@ export async function closeWindow(broker: Broker, codec: RecordCodec, prefix: st
   const atMs = BASE_MS + 2 * LANE.sizeMs + LANE.graceMs
   for (let partition = 0; partition < PARTITIONS; partition++) {
     const key = `end-${partition}`
-    const bytes = codec.encode(topic, 'Flow', flowOf(key, atMs, 1))
+    const bytes = codec.encode(topic, 'Flow', plainFlow(key, atMs, 1))
     producer.add(`${prefix}${topic}`, partition, atMs, Buffer.from(key), bytes)
   }
   await producer.close()

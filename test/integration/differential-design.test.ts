@@ -2,7 +2,8 @@ import { beforeAll, describe, expect, inject, test } from 'vitest'
 import { createCodec } from '#core/codec'
 import { createBroker } from '#infra/kafka'
 import { AVRO, type DeadLetter } from '#schemas'
-import { flowOf, type Lane } from '../../jobs/bench/differential-input.ts'
+import type { Lane } from '../../jobs/bench/differential-input.ts'
+import { plainFlow } from '../../jobs/bench/flow-figures.ts'
 import { inputOf, outputOf, prepareOurs, runOurs } from '../../jobs/bench/differential-ours.ts'
 import { readTopic } from '../../jobs/demo/topic-reader.ts'
 import { createMemoryRegistry } from '../../pipelines/core/runtime/testing/memory-registry.ts'
@@ -89,7 +90,7 @@ describe('where we differ from Kafka Streams by design', () => {
       const producer = broker.producer()
       for (const [lane, partition, key, atMs, kafkaMs, value] of [...poisoned(), ...scattered(), ...ends()]) {
         const topic = inputOf(lane)
-        const bytes = codec.encode(topic, 'Flow', flowOf(key, BASE_MS + atMs, value))
+        const bytes = codec.encode(topic, 'Flow', plainFlow(key, BASE_MS + atMs, value))
         producer.add(`${prefix}${topic}`, partition, BASE_MS + kafkaMs, Buffer.from(key), bytes)
       }
       await producer.close()
