@@ -1,5 +1,6 @@
 import { InvalidArgumentError } from 'commander'
 import type { Part } from '#core/subsystem'
+import type { RetentionArgs } from './retention.ts'
 
 /** What every command takes. */
 export interface CommonArgs {
@@ -51,7 +52,7 @@ export function parseSubsystems(text: string): UpSubsystem[] {
 }
 
 /** `forestall stream`: pipelines on the user's own Kafka. */
-export interface StreamArgs extends CommonArgs {
+export interface StreamArgs extends CommonArgs, RetentionArgs {
   readonly subsystem: string
   readonly topology: Part | 'all'
   /** Stable name of this process among those of the same topology. */

@@ -11,6 +11,7 @@ import {
   type UpArgs,
 } from './args.ts'
 import type { ExitCode } from './errors-exit.ts'
+import { retentionOptions } from './retention.ts'
 import { SUBSYSTEMS } from './subsystems.ts'
 
 /** Told how a command ended. */
@@ -131,6 +132,7 @@ Examples:
       const args = { ...rest, subsystem, prefix, windowMs, metricsPort, files }
       finish((await runStream(args as StreamArgs)) as ExitCode)
     })
+  for (const option of retentionOptions()) stream.addOption(option)
   for (const { name, fileOption, fileHolds } of SUBSYSTEMS)
     stream.option(`--${fileOption} <file>`, `${name}: ${fileHolds}`, (file: string) => resolve(file))
 }

@@ -18,11 +18,9 @@ import { createRegistryClient } from '#infra/registry'
 const PATIENCE_MS = 10_000
 const PROBE_MS = 1000
 
-/** The database of live rows; rows of a replay have one of their own. */
-export function databaseOf(prefix = ''): string {
-  return prefix === ''
-    ? 'forestall'
-    : `forestall_${prefix.replaceAll(/[^A-Za-z0-9]+/g, '_')}`.replace(/_$/, '')
+/** The database of live rows, `forestall` unless it is named; rows of a replay have one of their own beside it. */
+export function databaseOf(prefix = '', live = 'forestall'): string {
+  return prefix === '' ? live : `${live}_${prefix.replaceAll(/[^A-Za-z0-9]+/g, '_')}`.replace(/_$/, '')
 }
 
 /** Where the parts are: those that the environment names, the others in the stack that runs on a data folder. */
@@ -130,5 +128,5 @@ export async function openCodec(found: Connections): Promise<RecordCodec> {
 /** The warehouse with the rows of the topics of this prefix. */
 export async function openWarehouse(found: Connections, prefix = ''): Promise<Warehouse> {
   const connection = await found.clickhouse()
-  return createWarehouse({ database: databaseOf(prefix), ...connection, attempts: 2 })
+  return createWarehouse({ ...connection, database: databaseOf(prefix, connection.database), attempts: 2 })
 }

@@ -1,13 +1,13 @@
 import type { Broker, TopicSpec, Warehouse } from '#core/ports'
 import { inputTopics, internalTopics, type Topology } from '#core/runtime'
-import { ensureTables } from '#core/warehouse'
+import { ensureTables, type Retention } from '#core/warehouse'
 import { TABLES, TOPICS, topicDefinition, topicName, topicSpec, VIEWS } from '#schemas'
 
 const INTERNAL_RETENTION_BYTES = 2 ** 30
 
-/** Creates every table and view that is missing. */
-export async function prepareTables(warehouse: Warehouse): Promise<void> {
-  await ensureTables(warehouse, TABLES)
+/** Creates every table and view that is missing. Without a retention, rows are kept for ever. */
+export async function prepareTables(warehouse: Warehouse, retention?: Retention): Promise<void> {
+  await ensureTables(warehouse, TABLES, retention)
   for (const { name, select } of VIEWS) await warehouse.command(`CREATE OR REPLACE VIEW ${name} AS ${select}`)
 }
 

@@ -3,7 +3,7 @@ import { readStandingOf } from '#core/decisions'
 import type { Broker, Clock, Warehouse } from '#core/ports'
 import { inputTopics, type Topology, type Worker } from '#core/runtime'
 import { PARTS, type Part, type Solvers, type Subsystem } from '#core/subsystem'
-import type { Sink } from '#core/warehouse'
+import type { Retention, Sink } from '#core/warehouse'
 import { createWarehouse, ensureDatabase } from '#infra/clickhouse'
 import { createBroker } from '#infra/kafka'
 import type { ClickHouseConnection, KafkaConnection, RegistryConnection } from '#infra/local'
@@ -43,6 +43,8 @@ export interface PipelineOptions<Config> {
    * warehouse does not answer rows wait in the log; 'elsewhere': another.
    */
   readonly sink: 'now' | 'waiting' | 'elsewhere'
+  /** How long live rows are kept in the warehouse. Default: for ever. */
+  readonly retention?: Retention
   readonly commitIntervalMs?: number
   readonly onRound?: (timeMs: number) => void
   readonly onWarning: (error: Error) => void
@@ -78,12 +80,12 @@ function openSolvers(where: 'thread' | 'inline') {
   }
 }
 
-function openWarehouse(connection: ClickHouseConnection, prefix: string) {
-  const clickhouse = { database: databaseOf(prefix), ...connection }
+function openWarehouse(connection: ClickHouseConnection, prefix: string, retention: Retention | undefined) {
+  const clickhouse = { ...connection, database: databaseOf(prefix, connection.database) }
   const warehouse = createWarehouse(clickhouse)
   const prepare = async (): Promise<void> => {
     await ensureDatabase(clickhouse)
-    await prepareTables(warehouse)
+    await prepareTables(warehouse, retention)
   }
   return { warehouse, prepare }
 }
@@ -102,7 +104,7 @@ export async function openPipelines<Config>(options: PipelineOptions<Config>): P
   const instance = `${subsystem.name}-${slot}`
   const broker = createBroker({ ...connections.kafka, clientId: `forestall-${instance}` })
   const codec = createCodec(createRegistryClient(connections.registry))
-  const { warehouse, prepare } = openWarehouse(connections.clickhouse, prefix)
+  const { warehouse, prepare } = openWarehouse(connections.clickhouse, prefix, options.retention)
   if (options.sink === 'now') await prepare()
   await prepareRecords(codec)
   const tables = followTables(broker, codec, prefix, onWarning)

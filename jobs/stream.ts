@@ -3,6 +3,7 @@ import type { StreamArgs } from './args.ts'
 import { findConnections } from './connect.ts'
 import { type MetricsServer, startMetricsServer } from '#infra/observability'
 import { openPipelines, type Pipelines } from './open-pipelines.ts'
+import { retentionOf } from './retention.ts'
 import { signalled } from './signals.ts'
 import { SUBSYSTEMS } from './subsystems.ts'
 
@@ -12,6 +13,7 @@ const REPORT_EVERY_MS = 5000
 async function open(args: StreamArgs, onFatal: (error: Error) => void): Promise<Pipelines> {
   const found = findConnections(args.dataDir)
   const { prefix, slot, topology } = args
+  const retention = retentionOf(args, prefix)
   const entry = SUBSYSTEMS.find(({ name }) => name === args.subsystem)
   const file = entry && args.files[entry.fileOption]
   if (entry === undefined || file === undefined)
@@ -36,6 +38,7 @@ async function open(args: StreamArgs, onFatal: (error: Error) => void): Promise<
       clock: systemClock,
       solver: 'thread',
       sink: 'waiting',
+      ...(retention === undefined ? {} : { retention }),
       onWarning: warn,
       onFatal,
     }),

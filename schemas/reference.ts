@@ -81,17 +81,21 @@ function tablesPage(): string {
   const tables = TABLES.map(tableSection)
   const views = VIEWS.map((v) => `### ${v.name}\n\n${v.doc}\n\n\`\`\`sql\n${v.select}\n\`\`\``)
   const intro =
-    'Tables are ReplacingMergeTree: query them with `FINAL` where a record may have been written twice.'
+    'Tables are ReplacingMergeTree: query them with `FINAL` where a record may have been written twice. How long rows are kept: how-to/retention.md.'
   return page('Tables', intro, [...tables, '## Views', ...views])
 }
 
 function tableSection(t: TableSpec): string {
   const rows = t.columns.map((c) => [`\`${c.name}\``, `\`${c.type}\``, `\`${c.from}\``, c.doc])
   const partition = t.partitionBy === undefined ? '' : ` Partitioned by \`${t.partitionBy}\`.`
+  const kept =
+    t.retention === undefined
+      ? ' Kept for ever.'
+      : ` Kept by the age of \`${t.retention.column}\`, ${t.retention.kept === 'short' ? 'a short time' : 'long'}.`
   const from = t.topics.map((name) => `\`${name}\``).join(', ')
   return [
     `## ${t.name}`,
-    `${t.doc} From ${from}. Sorted by \`${t.orderBy.join(', ')}\`.${partition}`,
+    `${t.doc} From ${from}. Sorted by \`${t.orderBy.join(', ')}\`.${partition}${kept}`,
     table(['Column', 'Type', 'From', 'Meaning'], rows),
   ].join('\n\n')
 }

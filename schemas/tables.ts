@@ -18,8 +18,11 @@ export interface TableSpec {
   readonly orderBy: readonly string[]
   /** SQL expression. */
   readonly partitionBy?: string
-  /** SQL expression. No table has one by default: event time may be that of a replay. */
-  readonly ttl?: string
+  /**
+   * Rows are deleted by the age of this column, which is the one of `partitionBy` if there is any, after few days or
+   * many; absent: never. Only in databases of live rows: the event time of a replay is long past.
+   */
+  readonly retention?: { readonly column: string; readonly kept: 'short' | 'long' }
   /** Column of which the highest value wins among the same rows. */
   readonly version: string
   readonly doc: string
@@ -27,7 +30,11 @@ export interface TableSpec {
 
 const NAME = { type: 'LowCardinality(String)' } as const
 const KEY = { from: '@key' } as const
-const byMonth = (column: string): string => `toYYYYMM(${column})`
+/** In months by a column, and kept by its age. */
+const aged = (column: string, kept: 'short' | 'long') => ({
+  partitionBy: `toYYYYMM(${column})`,
+  retention: { column, kept },
+})
 
 const TOPIC: ColumnSpec = {
   name: 'decision_topic',
@@ -52,7 +59,7 @@ function table(
     record,
     columns: [...deriveColumns(record, { overrides }), ...KAFKA_COLUMNS],
     orderBy,
-    partitionBy: byMonth(month),
+    ...aged(month, 'short'),
     version: 'kafka_offset',
     doc,
   }
@@ -164,7 +171,7 @@ export const TABLES: readonly TableSpec[] = [
     ],
     orderBy: ['decision_topic', 'entity', 'kafka_partition', 'kafka_offset'],
     // Not by issued_at_ms: a tombstone has none.
-    partitionBy: byMonth('kafka_timestamp_ms'),
+    ...aged('kafka_timestamp_ms', 'long'),
     version: 'kafka_offset',
     doc: 'Every decision ever written, tombstones included: the envelope as columns, the body as JSON.',
   },
@@ -177,7 +184,7 @@ export const TABLES: readonly TableSpec[] = [
       ...KAFKA_COLUMNS,
     ],
     orderBy: ['decision_topic', 'entity', 'epoch', 'follower', 'kafka_partition', 'kafka_offset'],
-    partitionBy: byMonth('at_ms'),
+    ...aged('at_ms', 'long'),
     version: 'kafka_offset',
     doc: 'Every acknowledgement of every follower.',
   },
@@ -191,6 +198,7 @@ export const TABLES: readonly TableSpec[] = [
       ...KAFKA_COLUMNS,
     ],
     orderBy: ['move_id', 'kafka_partition', 'kafka_offset'],
+    retention: { column: 'kafka_timestamp_ms', kept: 'long' },
     version: 'kafka_offset',
     doc: 'Every phase of every move of a segment.',
   },
@@ -249,6 +257,7 @@ export const TABLES: readonly TableSpec[] = [
       ...KAFKA_COLUMNS,
     ],
     orderBy: ['topic', 'partition', 'offset', 'topology'],
+    retention: { column: 'kafka_timestamp_ms', kept: 'long' },
     version: 'kafka_offset',
     doc: 'Records that could not be used, with their bytes and the reason.',
   },
@@ -261,7 +270,7 @@ export const TABLES: readonly TableSpec[] = [
       ...KAFKA_COLUMNS,
     ],
     orderBy: ['topology', 'node', 'topic', 'partition', 'from_offset', 'to_offset'],
-    partitionBy: byMonth('at_ms'),
+    ...aged('at_ms', 'short'),
     version: 'kafka_offset',
     doc: 'The account of every commit: accepted, late, dead and skipped add up to the records read.',
   },

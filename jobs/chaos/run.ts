@@ -125,7 +125,8 @@ async function runUnderLoad(
     retryForMs: LOAD_PATIENCE_MS,
   })
   const codec = createCodec(createRegistryClient(stack.connections.registry))
-  const warehouse = createWarehouse({ database: databaseOf(prefix), ...stack.connections.clickhouse })
+  const { clickhouse } = stack.connections
+  const warehouse = createWarehouse({ ...clickhouse, database: databaseOf(prefix, clickhouse.database) })
   try {
     await within(allReady(workers), START_LIMIT_MS, 'a worker does not start', died)
     onEvent('workers stream')

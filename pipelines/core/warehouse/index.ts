@@ -1,5 +1,6 @@
 export { createSinkCounters, type SinkCounters } from './counters.ts'
 export * from './ddl.ts'
+export type { Retention } from './retention.ts'
 export { compileCell, type WriteCell } from './row-binary.ts'
 export { RowBytes } from './row-bytes.ts'
 export { compileRows, type RowEncoder } from './row-encoder.ts'

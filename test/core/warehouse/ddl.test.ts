@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { createTableSql } from '#core/warehouse'
 import { TABLES } from '#schemas'
 import { TABLE } from './fixtures.ts'
@@ -23,11 +23,43 @@ SETTINGS non_replicated_deduplication_window = 1000, fsync_after_insert = 1, fsy
 COMMENT 'Readings.'`)
 })
 
-test('retention and nullable keys are said', () => {
-  const sql = createTableSql({ ...TABLE, ttl: 'at + INTERVAL 1 DAY', orderBy: ['value', 'o'] })
+test('nullable keys are said', () => {
+  const sql = createTableSql({ ...TABLE, orderBy: ['value', 'o'] })
   expect(sql).toContain('ORDER BY (`value`, `o`, `topic`, `p`)')
-  expect(sql).toContain('TTL at + INTERVAL 1 DAY')
   expect(sql).toContain('allow_nullable_key = 1')
+})
+
+describe('retention', () => {
+  const aged = { ...TABLE, retention: { column: 'at', kept: 'short' } } as const
+  const alters = { short: false, long: false }
+
+  test('rows are kept for ever unless days are given, and for ever with none of them', () => {
+    expect(createTableSql(aged)).not.toContain('TTL')
+    expect(createTableSql(aged, { days: { short: 0, long: 400 }, alters })).not.toMatch(/TTL|ttl/)
+    expect(createTableSql(TABLE, { days: { short: 90, long: 400 }, alters })).not.toMatch(/TTL|ttl/)
+  })
+
+  test('whole parts are dropped where a part is a month and the days are many', () => {
+    const sql = createTableSql(aged, { days: { short: 90, long: 400 }, alters })
+    expect(sql).toContain('TTL toDateTime(at) + toIntervalDay(90)\nSETTINGS')
+    expect(sql).toContain('ttl_only_drop_parts = 1')
+    const few = createTableSql(aged, { days: { short: 30, long: 400 }, alters })
+    expect(few).toContain('ttl_only_drop_parts = 0')
+    const { partitionBy: _, ...whole } = aged
+    expect(createTableSql(whole, { days: { short: 90, long: 400 }, alters })).toContain(
+      'ttl_only_drop_parts = 0',
+    )
+  })
+
+  test('what a table is kept by is a column that it has, and the one of its partitions', () => {
+    const wrong = TABLES.filter(({ retention, columns, partitionBy }) => {
+      if (retention === undefined) return partitionBy !== undefined
+      const { column } = retention
+      const isKnown = columns.some((c) => c.name === column && c.type.startsWith('DateTime'))
+      return !isKnown || ![undefined, `toYYYYMM(${column})`].includes(partitionBy)
+    })
+    expect(wrong.map(({ name }) => name)).toEqual([])
+  })
 })
 
 test('every declared table keeps two records apart', () => {
