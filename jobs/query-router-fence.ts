@@ -2,12 +2,9 @@ import { ForestallError } from '#core/ports'
 import type { HttpReplica } from '#infra/query-router'
 import type { Applier } from '../pipelines/data-sharding/dataplane.ts'
 
-/** Saves of one router in a ms: far fewer. */
-const VERSIONS_PER_MS = 1000
-
 /**
- * A replica that takes nothing from a router whose turn is over. Positions that it stores are numbered by the time at
- * which the router took over, so that what a predecessor may still store never stands.
+ * A replica that takes nothing from a router whose turn is over. What was under way by then does not stand:
+ * see `takeoverVersion`.
  */
 export function fencedStore(store: HttpReplica, mayApply: () => boolean): HttpReplica {
   const check = (): void => {
@@ -19,11 +16,6 @@ export function fencedStore(store: HttpReplica, mayApply: () => boolean): HttpRe
     async insert(...args) {
       check()
       return store.insert(...args)
-    },
-    async loadApplied(log) {
-      const least = Date.now() * VERSIONS_PER_MS
-      const states = await store.loadApplied(log)
-      return states.map((state) => ({ ...state, version: Math.max(state.version, least) }))
     },
     async saveApplied(log, state) {
       check()

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { RecordCodec } from '#core/codec'
-import { type AppliedState, type Broker, ForestallError } from '#core/ports'
+import { type AppliedState, type Broker, ForestallError, systemClock } from '#core/ports'
 import { createHttpReplica, type HttpReplica } from '#infra/query-router'
 import {
   type Applier,
@@ -10,6 +10,7 @@ import {
   type LogLayout,
   partitionOfSegment,
   replicaOrder,
+  takeoverVersion,
 } from '../pipelines/data-sharding/dataplane.ts'
 import { fencedStore, unstarted } from './query-router-fence.ts'
 
@@ -121,7 +122,8 @@ export function createRouterInstances(options: RouterInstancesOptions): RouterIn
     const stored = await store.loadApplied(topic)
     // Whatever is not whole was never begun with.
     if (stored.length < layout.partitions) {
-      const version = stored.reduce((most, state) => Math.max(most, state.version), 0) + 1
+      const standing = stored.reduce((most, state) => Math.max(most, state.version), 0)
+      const version = takeoverVersion(standing, systemClock.nowMs())
       for (const state of await firstStates(instance.name))
         await store.saveApplied(topic, { ...state, version })
     }

@@ -73,7 +73,7 @@ test('what needs a restart is said, and a file that is wrong changes nothing', a
   expect(second.said.join()).toContain('CONFIG_INVALID')
 })
 
-test('nothing is written to an instance when it is another router’s turn, and old positions never stand', async () => {
+test('nothing is written to an instance when it is another router’s turn', async () => {
   const calls: string[] = []
   let isOurs = true
   const done = (name: string) => async () => void calls.push(name)
@@ -91,13 +91,11 @@ test('nothing is written to an instance when it is another router’s turn, and 
   )
   const target = { database: 'd', table: 't', columns: ['k'] }
   await store.insert(target, new Uint8Array(), 'token')
-  const [loaded = state] = await store.loadApplied('log')
-  expect(loaded).toMatchObject({ next: 3, segments: [1] })
-  expect(loaded.version).toBeGreaterThan(Date.UTC(2020, 0) * 1000)
+  expect(await store.loadApplied('log')).toEqual([state])
   isOurs = false
   const refused = { code: 'WAREHOUSE_UNAVAILABLE', message: expect.stringContaining('Another router') }
   await expect(store.insert(target, new Uint8Array(), 'token')).rejects.toMatchObject(refused)
-  await expect(store.saveApplied('log', loaded)).rejects.toMatchObject(refused)
+  await expect(store.saveApplied('log', state)).rejects.toMatchObject(refused)
   await expect(store.runStatement('log', 'id', 'd', 'DROP')).rejects.toMatchObject(refused)
   expect(calls).toEqual(['insert'])
   // Nor before an applier has started: a move would take it for done.

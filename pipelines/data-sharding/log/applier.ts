@@ -12,6 +12,7 @@ import {
 import { type LogLayout, partitionOfSegment } from './blocks.ts'
 import { createPartitionApplier, type PartitionApplier } from './partition-applier.ts'
 import { createStatementGate, type StatementGate } from './statement-gate.ts'
+import { takeoverVersion } from './versions.ts'
 import { createWaiters } from './waiters.ts'
 
 /** Tells what has been applied at a replica. */
@@ -73,9 +74,6 @@ export interface ApplierOptions {
   onWarning?: (error: Error) => void
 }
 
-/** Versions that one process may write: what the process before it has under way stays below its own. */
-const VERSIONS = 1_000_000
-
 /** An applier; only one per replica may run at a time. */
 export function createApplier(options: ApplierOptions): Applier {
   const { layout, store, topic, instance, onWarning = () => {} } = options
@@ -99,6 +97,8 @@ export function createApplier(options: ApplierOptions): Applier {
   }
 
   async function open(): Promise<void> {
+    const clock = options.clock ?? systemClock
+    const nowMs = clock.nowMs()
     const stored = new Map((await store.loadApplied(topic)).map((state) => [state.partition, state]))
     const made = createStatementGate(
       layout.partitions,
@@ -108,7 +108,7 @@ export function createApplier(options: ApplierOptions): Applier {
     const ends = await endsOf(options.broker, topic, layout.partitions)
     const deps = {
       ...options,
-      clock: options.clock ?? systemClock,
+      clock,
       gate: made,
       saveEveryBlocks: options.saveEveryBlocks ?? 64,
       saveAfterMs: options.saveAfterMs ?? 200,
@@ -120,7 +120,8 @@ export function createApplier(options: ApplierOptions): Applier {
       Array.from({ length: layout.partitions }, async (_, partition) => {
         const state = stored.get(partition) ?? (await firstState(partition))
         const knownBefore = state.hasRestarted === true ? (ends[partition] ?? 0) : 0
-        return createPartitionApplier(deps, { ...state, version: state.version + VERSIONS }, knownBefore)
+        const version = takeoverVersion(state.version, nowMs)
+        return createPartitionApplier(deps, { ...state, version }, knownBefore)
       }),
     )
   }

@@ -15,4 +15,5 @@ export {
 } from './blocks.ts'
 export * from './log-writer.ts'
 export * from './session-token.ts'
+export * from './versions.ts'
 export * from './write-path.ts'
