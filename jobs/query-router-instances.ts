@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { RecordCodec } from '#core/codec'
-import { type AppliedState, type Broker, ForestallError, systemClock } from '#core/ports'
+import { type Broker, ForestallError, systemClock } from '#core/ports'
 import { createHttpReplica, type HttpReplica } from '#infra/query-router'
 import {
   type Applier,
@@ -8,9 +8,7 @@ import {
   createAppliedWatch,
   createApplier,
   type LogLayout,
-  partitionOfSegment,
-  replicaOrder,
-  takeoverVersion,
+  storeFirstStates,
 } from '../pipelines/data-sharding/dataplane.ts'
 import { fencedStore, unstarted } from './query-router-fence.ts'
 
@@ -69,65 +67,20 @@ const PATIENCE_MS = 3000
 
 /** Instances of which none is known yet. */
 export function createRouterInstances(options: RouterInstancesOptions): RouterInstances {
-  const { topic, layout, credentials, onWarning } = options
+  const { topic, credentials, onWarning } = options
   const present: Managed[] = []
   let role: 'lead' | 'stand by' | 'none' = 'none'
 
-  /**
-   * Where an instance begins that has stored nothing: with its share, as far as too few others hold it, at the beginning
-   * of the log, and so does whoever is there when a service begins; with nothing, at one and the same point of all
-   * partitions: a statement lies before it in all of them or behind it, or nobody would ever run it.
-   */
-  async function firstStates(name: string): Promise<AppliedState[]> {
-    const others = present.filter((it) => it.name !== name)
-    const states = (await Promise.all(others.map(({ store }) => store.loadApplied(topic)))).flat()
-    const holders = new Map<number, number>()
-    for (const segment of states.flatMap((s) => [...s.segments, ...s.joining.map((j) => j.segment)]))
-      holders.set(segment, (holders.get(segment) ?? 0) + 1)
-    const own = present.findIndex((it) => it.name === name)
-    const order = replicaOrder(layout.segments, present.length, options.replicas)
-    const segments = order.flatMap((at, segment) =>
-      at.includes(own) && (holders.get(segment) ?? 0) < options.replicas ? [segment] : [],
-    )
-    const isFirst = states.every(({ next }) => next === 0)
-    const starts = isFirst || segments.length > 0 ? await beginning() : await options.markLog()
-    return Array.from({ length: layout.partitions }, (_, partition) => ({
-      partition,
-      version: 1,
-      next: starts.get(partition) ?? 0,
-      segments: segments.filter((s) => partitionOfSegment(s, layout.partitions) === partition),
-      joining: [],
-    }))
-  }
-
-  /** The beginning of every partition. Throws OFFSET_OUT_OF_RANGE if the log has lost it. */
-  async function beginning(): Promise<ReadonlyMap<number, number>> {
-    const admin = options.broker.admin()
-    try {
-      const all = Array.from({ length: layout.partitions }, (_, partition) => ({ topic, partition }))
-      const lost = [...(await admin.offsets(all, 'earliest'))].find(([, offset]) => offset > 0)
-      if (lost === undefined) return new Map()
-      throw new ForestallError(
-        'OFFSET_OUT_OF_RANGE',
-        `${lost[0]} no longer begins at its beginning: a replica cannot be filled from it.`,
-        { cure: 'Add the instance while the router runs, and let moves copy segments to it.' },
-      )
-    } finally {
-      await admin.close()
-    }
-  }
-
   async function openApplier(instance: Managed): Promise<Applier> {
     const store = fencedStore(instance.store, options.mayApply)
-    const stored = await store.loadApplied(topic)
-    // Whatever is not whole was never begun with.
-    if (stored.length < layout.partitions) {
-      const standing = stored.reduce((most, state) => Math.max(most, state.version), 0)
-      const version = takeoverVersion(standing, systemClock.nowMs())
-      for (const state of await firstStates(instance.name))
-        await store.saveApplied(topic, { ...state, version })
-    }
-    const made = createApplier({ ...options, instance: instance.name, store, initialSegments: [] })
+    await storeFirstStates({
+      ...options,
+      clock: systemClock,
+      store,
+      others: present.filter((it) => it !== instance).map((it) => it.store),
+      place: present.indexOf(instance),
+    })
+    const made = createApplier({ ...options, instance: instance.name, store })
     await made.start()
     try {
       if (made.segments().length === 0) await furnish(instance, made)

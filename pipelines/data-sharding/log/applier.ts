@@ -32,7 +32,7 @@ export interface AppliedReader {
 
 /** Applies the write log to one replica: in order per partition, each block once, whatever crashes in between. */
 export interface Applier extends AppliedReader {
-  /** Reads what stands at the replica and begins there; resolves once it reads. */
+  /** Reads what stands at the replica and goes on there; resolves once it reads. Rejects with NOT_FOUND if nothing does. */
   start(): Promise<void>
   /** Ends after the blocks under way; tolerates a second call. */
   stop(): Promise<void>
@@ -61,8 +61,6 @@ export interface ApplierOptions {
   readonly topic: string
   readonly layout: LogLayout
   readonly store: ReplicaStore
-  /** Segments of a replica that has stored nothing yet. */
-  readonly initialSegments: readonly number[]
   /** Positions are stored after this many blocks at the latest. Default 64. */
   readonly saveEveryBlocks?: number
   /** Positions are stored this long after a block at the latest. Default 200 ms. */
@@ -74,7 +72,7 @@ export interface ApplierOptions {
   onWarning?: (error: Error) => void
 }
 
-/** An applier; only one per replica may run at a time. */
+/** An applier of a replica that has begun (`storeFirstStates`); only one per replica may run at a time. */
 export function createApplier(options: ApplierOptions): Applier {
   const { layout, store, topic, instance, onWarning = () => {} } = options
   const waiters = createWaiters()
@@ -85,15 +83,12 @@ export function createApplier(options: ApplierOptions): Applier {
 
   const next = (partition: number): number => partitions[partition]?.next ?? 0
 
-  /** What a replica begins with; stored before its first row, so that a restart knows it. */
-  async function firstState(partition: number): Promise<StoredState> {
-    const segments = options.initialSegments.filter(
-      (s) => partitionOfSegment(s, layout.partitions) === partition,
+  function begun(partition: number, state: StoredState | undefined): StoredState {
+    if (state !== undefined) return state
+    throw new ForestallError(
+      'NOT_FOUND',
+      `Instance ${instance} has stored no position of ${topic} partition ${partition}: where it begins is decided before.`,
     )
-    const next = await firstOffset(options.broker, topic, partition, segments.length === 0)
-    const state = { partition, version: 1, next, segments, joining: [] }
-    await store.saveApplied(topic, state)
-    return state
   }
 
   async function open(): Promise<void> {
@@ -116,14 +111,12 @@ export function createApplier(options: ApplierOptions): Applier {
       onMoved: () => waiters.check(),
       onWarning,
     }
-    partitions = await Promise.all(
-      Array.from({ length: layout.partitions }, async (_, partition) => {
-        const state = stored.get(partition) ?? (await firstState(partition))
-        const knownBefore = state.hasRestarted === true ? (ends[partition] ?? 0) : 0
-        const version = takeoverVersion(state.version, nowMs)
-        return createPartitionApplier(deps, { ...state, version }, knownBefore)
-      }),
-    )
+    partitions = Array.from({ length: layout.partitions }, (_, partition) => {
+      const state = begun(partition, stored.get(partition))
+      const knownBefore = state.hasRestarted === true ? (ends[partition] ?? 0) : 0
+      const version = takeoverVersion(state.version, nowMs)
+      return createPartitionApplier(deps, { ...state, version }, knownBefore)
+    })
   }
 
   return {
@@ -170,29 +163,4 @@ async function endsOf(broker: Broker, topic: string, partitions: number): Promis
   } finally {
     await admin.close()
   }
-}
-
-/**
- * Where a replica that has applied nothing begins: at the end if it has no segments, else at the first block there
- * ever was. Throws OFFSET_OUT_OF_RANGE if the log has lost that one: the segments must be copied to it.
- */
-async function firstOffset(
-  broker: Broker,
-  topic: string,
-  partition: number,
-  isEmpty: boolean,
-): Promise<number> {
-  const admin = broker.admin()
-  try {
-    const which = isEmpty ? 'stable' : 'earliest'
-    const [offset = 0] = (await admin.offsets([{ topic, partition }], which)).values()
-    if (isEmpty || offset === 0) return offset
-  } finally {
-    await admin.close()
-  }
-  throw new ForestallError(
-    'OFFSET_OUT_OF_RANGE',
-    `${topic} partition ${partition} no longer begins at its beginning: a new replica cannot be filled from it.`,
-    { cure: 'Add the instance without segments and copy them to it by moves.' },
-  )
 }

@@ -13,7 +13,7 @@ export {
   partitionOfSegment,
   type PlacedBlock,
 } from './blocks.ts'
+export * from './first-states.ts'
 export * from './log-writer.ts'
 export * from './session-token.ts'
-export * from './versions.ts'
 export * from './write-path.ts'

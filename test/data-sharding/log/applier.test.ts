@@ -5,10 +5,15 @@ import {
   createMemoryBroker,
   type MemoryBroker,
 } from '../../../pipelines/core/runtime/testing/memory-broker.ts'
-import { type Applier, blockForAll, createLogWriter } from '../../../pipelines/data-sharding/log/index.ts'
+import {
+  type Applier,
+  blockForAll,
+  createLogWriter,
+  storeFirstStates,
+} from '../../../pipelines/data-sharding/log/index.ts'
 import { segmentOf } from '../../../pipelines/data-sharding/placement/hash.ts'
 import { until } from '../../support/until.ts'
-import { applierOf, blocksOf, LAYOUT, openTestCodec, TOPIC, write } from './log-bench.ts'
+import { applierOf, beginWith, blocksOf, LAYOUT, openTestCodec, TOPIC, write } from './log-bench.ts'
 import { createMemoryReplica, type MemoryReplica } from './replica.ts'
 
 const ALL = Array.from({ length: LAYOUT.segments }, (_, s) => s)
@@ -28,10 +33,11 @@ async function open(): Promise<{ broker: MemoryBroker; codec: RecordCodec }> {
 async function start(
   at: { broker: MemoryBroker; codec: RecordCodec },
   store: MemoryReplica,
-  segments: readonly number[],
+  segments: readonly number[] = [],
 ): Promise<Applier & { crash(): Promise<void> }> {
   const client = at.broker.connect()
-  const applier = applierOf(client, at.codec, store, segments)
+  await beginWith(store, segments)
+  const applier = applierOf(client, at.codec, store)
   closing.push(() => applier.stop())
   await applier.start()
   return Object.assign(applier, {
@@ -69,7 +75,7 @@ test('each row once, although appliers crash and answers are lost at every third
     await write(at.broker, at.codec, blocksOf(`i${i}`, rows, { maxBytes: 20 }))
     if (random.uniform() < 0.1) {
       await applier.crash()
-      applier = await start(at, store, [])
+      applier = await start(at, store)
     }
   }
   await level(at.broker, applier)
@@ -115,7 +121,7 @@ test('a segment joins from an earlier offset, through crashes, while the log gro
   joined.catch(() => undefined)
   await writeSome(20)
   await applier.crash()
-  applier = await start(at, store, [])
+  applier = await start(at, store)
   await writeSome(20)
   await applier.hold(2, 0)
   await writeSome(20)
@@ -186,7 +192,7 @@ test('a statement runs once per replica, after all rows before it, whatever cras
     if (i % 3 === 0) await writer.appendInOrder(blockForAll(LAYOUT, 'statement', statement))
     if (i % 4 === 1) {
       await applier.crash()
-      applier = await start(at, store, [])
+      applier = await start(at, store)
     }
   }
   await level(at.broker, applier)
@@ -226,8 +232,29 @@ test('a new replica with segments is refused once the log has lost its beginning
     ),
   )
   at.broker.trim(TOPIC, 0, 2)
-  const applier = applierOf(at.broker, at.codec, createMemoryReplica(), ALL)
-  await expect(applier.start()).rejects.toMatchObject({ code: 'OFFSET_OUT_OF_RANGE' })
-  const empty = await start(at, createMemoryReplica(), [])
-  expect(empty.next(0)).toBe((await ends(at.broker))[0])
+  const full = createMemoryReplica()
+  const store = createMemoryReplica()
+  const mark = new Map((await ends(at.broker)).map((end, partition) => [partition, end]))
+  const first = {
+    broker: at.broker,
+    topic: TOPIC,
+    layout: LAYOUT,
+    clock: systemClock,
+    replicas: 1,
+    store,
+    others: [full],
+    place: 1,
+    markLog: async () => mark,
+  }
+  await expect(storeFirstStates(first)).rejects.toMatchObject({ code: 'OFFSET_OUT_OF_RANGE' })
+  await expect(applierOf(at.broker, at.codec, store).start()).rejects.toMatchObject({ code: 'NOT_FOUND' })
+  // Where another one holds everything it begins with nothing, behind the mark.
+  for (const [partition, next] of mark) {
+    const segments = ALL.filter((s) => s % LAYOUT.partitions === partition)
+    await full.saveApplied(TOPIC, { partition, version: 1, next, segments, joining: [] })
+  }
+  await storeFirstStates(first)
+  const empty = await start(at, store)
+  expect(empty.segments()).toEqual([])
+  expect([empty.next(0), empty.next(1)]).toEqual(await ends(at.broker))
 })

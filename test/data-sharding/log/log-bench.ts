@@ -7,6 +7,7 @@ import {
   createApplier,
   createBlockCutter,
   type LogLayout,
+  partitionOfSegment,
   type PlacedBlock,
 } from '../../../pipelines/data-sharding/log/index.ts'
 import type { MemoryReplica } from './replica.ts'
@@ -45,13 +46,17 @@ export async function openTestCodec(): Promise<RecordCodec> {
   return codec
 }
 
-/** An applier over a replica in memory. */
-export const applierOf = (
-  broker: Broker,
-  codec: RecordCodec,
-  store: MemoryReplica,
-  initialSegments: readonly number[],
-): Applier =>
+/** A replica that has stored nothing begins with these segments at the beginning of the log. */
+export async function beginWith(store: MemoryReplica, segments: readonly number[]): Promise<void> {
+  if ((await store.loadApplied(TOPIC)).length > 0) return
+  for (let partition = 0; partition < LAYOUT.partitions; partition++) {
+    const own = segments.filter((s) => partitionOfSegment(s, LAYOUT.partitions) === partition)
+    await store.saveApplied(TOPIC, { partition, version: 1, next: 0, segments: own, joining: [] })
+  }
+}
+
+/** An applier over a replica in memory that has begun. */
+export const applierOf = (broker: Broker, codec: RecordCodec, store: MemoryReplica): Applier =>
   createApplier({
     instance: 'a',
     broker,
@@ -59,7 +64,6 @@ export const applierOf = (
     topic: TOPIC,
     layout: LAYOUT,
     store,
-    initialSegments,
     retryMs: 1,
     saveEveryBlocks: 3,
   })

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { takeoverVersion } from '../../../pipelines/data-sharding/log/index.ts'
+import { takeoverVersion } from '../../../pipelines/data-sharding/log/versions.ts'
 
 const NOW_MS = 1_800_000_000_000
 /** States that an applier may have stored or under way. */
