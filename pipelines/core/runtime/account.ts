@@ -1,4 +1,8 @@
+import { Buffer } from 'node:buffer'
 import type { OffsetLedger } from '../../../schemas/index.ts'
+import type { TaskContext } from './task.ts'
+
+const LEDGER_TOPIC = 'audit.offsets'
 
 /** The account of one source partition between two commits: what became of every record. */
 export class Account {
@@ -39,4 +43,10 @@ export class Account {
     this.skipped = {}
     return closed
   }
+}
+
+/** Writes the entry of a task into the ledger. */
+export function writeLedger(context: TaskContext, task: string, entry: OffsetLedger): void {
+  const value = context.encoder.encode(LEDGER_TOPIC, 'OffsetLedger', entry)
+  context.out.emit(context.topicName(LEDGER_TOPIC), 0, entry.at_ms, Buffer.from(task), value)
 }

@@ -12,6 +12,10 @@ export interface AggregateColumn {
   encode(slot: number, out: ByteWriter): void
   /** Merges an encoded state into a slot. */
   merge(slot: number, from: ByteReader): void
+  /** Merges a slot of another column of the same plan into a slot: the same as `encode` there and `merge` here. */
+  absorb(slot: number, from: AggregateColumn, fromSlot: number): void
+  /** Empties a slot. */
+  clear(slot: number): void
   /** The value of a slot; for a sketch its quantile `p`, for a histogram its bin `p`. NaN if nothing was added. */
   value(slot: number, p: number): number
   /** Bytes held, without those of the shared cells. */
@@ -124,6 +128,14 @@ class FoldColumn implements AggregateColumn {
     this.#cells.fold(slot, this.#cell, from.f64())
   }
 
+  absorb(slot: number, from: FoldColumn, fromSlot: number): void {
+    this.#cells.fold(slot, this.#cell, from.#cells.get(fromSlot, from.#cell))
+  }
+
+  clear(slot: number): void {
+    this.#cells.clear(slot, this.#cell)
+  }
+
   value(slot: number): number {
     return this.#cells.get(slot, this.#cell)
   }
@@ -157,6 +169,16 @@ class MeanColumn implements AggregateColumn {
     this.#cells.fold(slot, this.#cell + 1, from.f64())
   }
 
+  absorb(slot: number, from: MeanColumn, fromSlot: number): void {
+    this.#cells.fold(slot, this.#cell, from.#cells.get(fromSlot, from.#cell))
+    this.#cells.fold(slot, this.#cell + 1, from.#cells.get(fromSlot, from.#cell + 1))
+  }
+
+  clear(slot: number): void {
+    this.#cells.clear(slot, this.#cell)
+    this.#cells.clear(slot, this.#cell + 1)
+  }
+
   value(slot: number): number {
     return this.#cells.get(slot, this.#cell) / this.#cells.get(slot, this.#cell + 1)
   }
@@ -187,6 +209,14 @@ class QuantileColumn implements AggregateColumn {
     this.#sketches.decode(slot, from)
   }
 
+  absorb(slot: number, from: QuantileColumn, fromSlot: number): void {
+    this.#sketches.merge(slot, from.#sketches, fromSlot)
+  }
+
+  clear(slot: number): void {
+    this.#sketches.clear(slot)
+  }
+
   value(slot: number, p: number): number {
     return this.#sketches.quantile(slot, p)
   }
@@ -215,6 +245,14 @@ class DistinctCountColumn implements AggregateColumn {
 
   merge(slot: number, from: ByteReader): void {
     this.#registers.decode(slot, from)
+  }
+
+  absorb(slot: number, from: DistinctCountColumn, fromSlot: number): void {
+    this.#registers.merge(slot, from.#registers, fromSlot)
+  }
+
+  clear(slot: number): void {
+    this.#registers.clear(slot)
   }
 
   value(slot: number): number {
@@ -253,6 +291,14 @@ class HistogramColumn implements AggregateColumn {
 
   merge(slot: number, from: ByteReader): void {
     for (let bin = 0; bin < this.#bins; bin++) this.#sums.fold(slot, bin, from.f64())
+  }
+
+  absorb(slot: number, from: HistogramColumn, fromSlot: number): void {
+    for (let bin = 0; bin < this.#bins; bin++) this.#sums.fold(slot, bin, from.#sums.get(fromSlot, bin))
+  }
+
+  clear(slot: number): void {
+    for (let bin = 0; bin < this.#bins; bin++) this.#sums.clear(slot, bin)
   }
 
   value(slot: number, bin: number): number {

@@ -66,6 +66,14 @@ export class Cells {
     else if (fold === 'min' ? x < was : x > was) page[at] = x
   }
 
+  /** Empties a cell. */
+  clear(slot: number, cell: number): void {
+    const page = this.#pages[slot >>> PAGE_BITS]
+    const fold = this.#folds[cell]
+    if (page === undefined || fold === undefined) return
+    page[(slot & (PAGE_SLOTS - 1)) * this.#stride + this.#head + cell] = START[fold]
+  }
+
   /** Adds `values[i]` to the cell of `slots[i]`, in order. */
   add(slots: Int32Array, cell: number, values: Float64Array, count: number): void {
     const pages = this.#pages

@@ -1,11 +1,20 @@
-import type { Pane } from './window-store.ts'
+import type { AggregateColumn } from './aggregate-columns.ts'
+import type { KeyTable } from './key-table.ts'
+
+/** Keys and their aggregates, both by slot. */
+export interface KeyedColumns {
+  readonly keys: KeyTable
+  readonly columns: readonly AggregateColumn[]
+}
 
 /** One key of a closed window. Overwritten by the next key: read it, do not keep it. */
 export class ClosedWindow {
+  /** Start of the window; of a session its first event time. */
   startMs = 0
+  /** End of the window, which no longer belongs to it; of a session its last event time. */
   endMs = 0
   incomplete = false
-  #pane: Pane | undefined
+  #pane: KeyedColumns | undefined
   #slot = 0
   readonly #columns: ReadonlyMap<string, number>
 
@@ -13,13 +22,13 @@ export class ClosedWindow {
     this.#columns = new Map(aggregateNames.map((name, i) => [name, i]))
   }
 
-  /** Points at one key of a closed pane. */
-  at(pane: Pane, slot: number, startMs: number, endMs: number): void {
+  /** Points at one key of what has closed. */
+  at(pane: KeyedColumns, slot: number, startMs: number, endMs: number, incomplete: boolean): void {
     this.#pane = pane
     this.#slot = slot
     this.startMs = startMs
     this.endMs = endMs
-    this.incomplete = pane.incomplete
+    this.incomplete = incomplete
   }
 
   /** The key as text. */

@@ -1,7 +1,12 @@
 import type { AggregateSpec } from './aggregates.ts'
-import type { Topology } from './topology.ts'
+import type { Topology, WindowSpec } from './topology.ts'
 
 const aggregate = (name: string, spec: AggregateSpec) => (name === spec.kind ? name : `${name}=${spec.kind}`)
+
+function shapeOf(w: WindowSpec): string {
+  if (w.kind === 'session') return `sessions by gaps of ${w.gapMs} ms, at most ${w.maxLengthMs} ms`
+  return w.advanceMs === w.sizeMs ? `tumbling ${w.sizeMs} ms` : `hopping ${w.sizeMs} ms by ${w.advanceMs} ms`
+}
 
 /** The topology as text, one line per node: golden files hold it, so that an accidental change is a visible diff. */
 export function describe(topology: Topology): string {
@@ -13,9 +18,7 @@ export function describe(topology: Topology): string {
     lines.push(`    fields ${s.fields.join(', ')}`)
   }
   for (const [name, w] of Object.entries(topology.windows)) {
-    const step =
-      w.advanceMs === w.sizeMs ? `tumbling ${w.sizeMs} ms` : `hopping ${w.sizeMs} ms by ${w.advanceMs} ms`
-    lines.push(`  window ${name}: ${w.from} by ${w.key}, ${step}, grace ${w.graceMs} ms`)
+    lines.push(`  window ${name}: ${w.from} by ${w.key}, ${shapeOf(w)}, grace ${w.graceMs} ms`)
     lines.push(
       `    keeps ${Object.entries(w.aggregates)
         .map(([n, a]) => aggregate(n, a))

@@ -61,6 +61,17 @@ export class KeyTable {
     return this.#slot(viewOf(buffer), start, end)
   }
 
+  /** The slot of a key of another table, made if it is new. */
+  slotOf(other: KeyTable, slot: number): number {
+    const words = other.#page(slot)
+    const at = other.#head(slot)
+    const length = words[at] as number
+    if (length <= INLINE_BYTES) return this.#slot(viewOfWords(words), (at + 1) * 4, (at + 1) * 4 + length)
+    const place = words[at + 1] as number
+    const start = place & (CHUNK_BYTES - 1)
+    return this.#slot(viewOf(other.#arena[place >>> CHUNK_BITS] as Buffer), start, start + length)
+  }
+
   #slot(view: DataView, start: number, end: number): number {
     const hash = hashOf(view, start, end)
     const buckets = this.#buckets
@@ -250,6 +261,18 @@ function viewOf(buffer: Uint8Array): DataView {
     lastView = new DataView(buffer.buffer, buffer.byteOffset, buffer.byteLength)
   }
   return lastView
+}
+
+let viewedWords: Int32Array | undefined
+let lastWordsView: DataView = new DataView(new ArrayBuffer(0))
+
+/** As `viewOf`: the keys of a page come one after another. */
+function viewOfWords(words: Int32Array): DataView {
+  if (words !== viewedWords) {
+    viewedWords = words
+    lastWordsView = new DataView(words.buffer)
+  }
+  return lastWordsView
 }
 
 /** One to three bytes as a word, zeros behind them. */

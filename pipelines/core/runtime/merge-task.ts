@@ -6,8 +6,8 @@ import { emitDeadLetter } from './dead-letter.ts'
 import { OriginProgress, readMark } from './marks.ts'
 import { decodeNote, encodeNote } from './notes.ts'
 import { lostInput, type Task, type TaskContext, type TaskStart } from './task.ts'
-import { originsOf, type SourceSpec, type Topology, type WindowSpec } from './topology.ts'
-import { type PaneEmitter, partialNode, rowEmitter } from './window-sink.ts'
+import { type FixedWindowSpec, originsOf, type SourceSpec, type Topology } from './topology.ts'
+import { type PaneEmitter, partialNode, rowEmitter, rowWriter } from './window-sink.ts'
 import { WindowStore } from './window-store.ts'
 
 /**
@@ -19,7 +19,7 @@ export class MergeTask implements Task {
   readonly inputs: readonly TopicPartition[]
   readonly #topology: string
   readonly #source: SourceSpec
-  readonly #spec: WindowSpec
+  readonly #spec: FixedWindowSpec
   readonly #context: TaskContext
   readonly #store: WindowStore
   readonly #progress: OriginProgress
@@ -37,7 +37,7 @@ export class MergeTask implements Task {
   #dirty = false
 
   constructor(topology: Topology, window: string, partition: number, context: TaskContext) {
-    const spec = topology.windows[window] as WindowSpec
+    const spec = topology.windows[window] as FixedWindowSpec
     this.id = `${topology.name}/${window}:merge/${partition}`
     this.#topology = topology.name
     this.#spec = spec
@@ -57,7 +57,7 @@ export class MergeTask implements Task {
     this.#progress = new OriginProgress(
       originsOf([writer], partition, (topic) => context.partitionsOf(topic)),
     )
-    this.#emitter = rowEmitter(topology, window, partition, context)
+    this.#emitter = rowEmitter(rowWriter(topology, window, partition, context))
   }
 
   get urgent(): boolean {

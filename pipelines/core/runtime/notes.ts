@@ -16,6 +16,11 @@ export interface CommitNote {
   origins: readonly number[]
   /** Which origins were idle, in the same order. */
   idle: readonly boolean[]
+  /**
+   * What time it was at `replayFrom`: for nodes whose replay goes through the same times again (sessions). For a merge of
+   * sessions `origins` and `idle` are those of then, too. Absent: as at the commit.
+   */
+  replayMs?: number
 }
 
 const VERSION = '2'
@@ -53,6 +58,7 @@ export function encodeNote(note: CommitNote): string {
     note.replayFrom.toString(36),
     encodeTime(Number.isFinite(baseMs) ? baseMs : 0),
     origins.join(','),
+    ...(note.replayMs === undefined ? [] : [encodeTime(note.replayMs)]),
   ].join(';')
   if (text.length <= MOST_CHARACTERS) return text
   throw new ForestallError(
@@ -64,7 +70,7 @@ export function encodeNote(note: CommitNote): string {
 
 /** Reads a note back; undefined for '' and for text of another program. */
 export function decodeNote(text: string): CommitNote | undefined {
-  const [version, closed, event, replayFrom, base, origins] = text.split(';')
+  const [version, closed, event, replayFrom, base, origins, replay] = text.split(';')
   if (version !== VERSION || closed === undefined || event === undefined || replayFrom === undefined)
     return undefined
   const baseMs = decodeTime(base ?? '0')
@@ -75,5 +81,6 @@ export function decodeNote(text: string): CommitNote | undefined {
     replayFrom: Number.parseInt(replayFrom, 36),
     origins: list.map((w) => decodeTime(w.replace(IDLE, ''), baseMs)),
     idle: list.map((w) => w.endsWith(IDLE)),
+    ...(replay === undefined ? {} : { replayMs: decodeTime(replay) }),
   }
 }

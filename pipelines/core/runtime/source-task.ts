@@ -1,8 +1,9 @@
 import { Buffer } from 'node:buffer'
 import type { OffsetToCommit, RecordCursor, TopicPartition } from '../ports/index.ts'
 import { partitionKey } from '../ports/index.ts'
-import { Account } from './account.ts'
+import { Account, writeLedger } from './account.ts'
 import { emitDeadLetter, type Refusal } from './dead-letter.ts'
+import { tooEarly, tooFarAhead, tooLarge, unreadable } from './refusals.ts'
 import { END_OF_INPUT_MS, readMark } from './marks.ts'
 import { type CommitNote, decodeNote, encodeNote } from './notes.ts'
 import type { ColumnReader, RecordReader } from './record-readers.ts'
@@ -10,12 +11,13 @@ import type { Row, Verdict } from './row.ts'
 import type { Task, TaskContext, TaskStart } from './task.ts'
 import type { SourceSpec, Topology } from './topology.ts'
 import { lostInput } from './task.ts'
-import { createWindowSinks, type WindowSink } from './window-sink.ts'
+import type { SourceSink } from './window-sink.ts'
+import { createWindowSinks } from './window-sinks.ts'
 
-const LEDGER_TOPIC = 'audit.offsets'
 /** Why the walk over a batch has stopped, beside ids of schemas. */
 const DONE = -1
 const CLOSES = -2
+const FOLDS = -3
 
 /**
  * Reads one partition of a source in place, keeps the open windows of all window nodes over it, and closes them as
@@ -30,7 +32,7 @@ export class SourceTask implements Task {
   readonly #partition: number
   readonly #context: TaskContext
   readonly #reader: RecordReader
-  readonly #sinks: WindowSink[]
+  readonly #sinks: SourceSink[]
   readonly #row: { buffer: Row['buffer']; numbers: Float64Array; starts: Int32Array; ends: Int32Array }
   readonly #timeSlot: number
   #account = new Account(0)
@@ -106,7 +108,7 @@ export class SourceTask implements Task {
 
   #adopt(note: CommitNote): number {
     this.#eventTimeMs = note.eventTimeMs
-    for (const sink of this.#sinks) sink.resume(note.eventTimeMs)
+    for (const sink of this.#sinks) sink.resume(note.eventTimeMs, note.replayMs ?? note.eventTimeMs)
     return note.replayFrom
   }
 
@@ -124,6 +126,10 @@ export class SourceTask implements Task {
         await this.#close(false)
         this.#take(cursor, this.#row)
         stop = this.#run(cursor, false)
+      } else if (stop === FOLDS) {
+        await this.#catchUp()
+        this.#refill(cursor, this.#row)
+        stop = this.#run(cursor, false)
       } else {
         await this.#reader.load(stop)
         stop = this.#run(cursor, true)
@@ -135,7 +141,7 @@ export class SourceTask implements Task {
     await this.#closeAtEnd()
   }
 
-  /** Walks the batch up to DONE, CLOSES (before the present record is taken), or the id of a schema to fetch first. */
+  /** Walks the batch up to DONE, CLOSES or FOLDS (before the present record is taken), or the id of a schema to fetch first. */
   #run(cursor: RecordCursor, again: boolean): number {
     let pending = again
     while (pending || cursor.next()) {
@@ -143,8 +149,9 @@ export class SourceTask implements Task {
       const live = cursor.offset >= this.#committed
       const schema = this.#reader.missingSchema(cursor.buffer, cursor.valueStart, cursor.valueLength)
       if (schema >= 0) return schema
-      if (!live) this.#replay(cursor)
-      else if (this.#live(cursor)) return CLOSES
+      if (!live) {
+        if (this.#replay(cursor)) return FOLDS
+      } else if (this.#live(cursor)) return CLOSES
     }
     return DONE
   }
@@ -200,45 +207,40 @@ export class SourceTask implements Task {
     for (const sink of this.#sinks) this.#closesNextAtMs = Math.min(this.#closesNextAtMs, sink.closesNextAtMs)
   }
 
-  #replay(cursor: RecordCursor): void {
-    if (cursor.valueLength < 0) return
+  /** True if the record is to be taken once the sinks that go through its time again have done so. */
+  #replay(cursor: RecordCursor): boolean {
+    if (cursor.valueLength < 0) return false
     this.#context.counters.replayed++
     const row = this.#decode(cursor)
-    if ('code' in row || this.#spec.check?.(row) !== undefined) return
+    if ('code' in row || this.#spec.check?.(row) !== undefined) return false
     const timeMs = row.numbers[this.#timeSlot] as number
-    for (const sink of this.#sinks) sink.add(timeMs, row, cursor.offset, this.#eventTimeMs)
+    for (const sink of this.#sinks) if (sink.isBehind(timeMs)) return true
+    this.#refill(cursor, row)
+    return false
+  }
+
+  #refill(cursor: RecordCursor, row: Row): void {
+    const timeMs = row.numbers[this.#timeSlot] as number
+    for (const sink of this.#sinks) sink.replay(timeMs, row, cursor.offset, this.#eventTimeMs)
+  }
+
+  async #catchUp(): Promise<void> {
+    const timeMs = this.#row.numbers[this.#timeSlot] as number
+    for (const sink of this.#sinks) await sink.catchUp(timeMs)
   }
 
   /** Decodes and checks what every record must fulfil; depends on the record alone. */
   #decode(cursor: RecordCursor): Row | Refusal {
     const { valueStart, valueLength } = cursor
     if (valueLength < 0) return { code: 'RECORD_UNDECODABLE', reason: 'the value is null' }
-    if (valueLength > this.#spec.maxRecordBytes) {
-      return {
-        code: 'RECORD_TOO_LARGE',
-        reason: `${valueLength} bytes, more than maxRecordBytes ${this.#spec.maxRecordBytes}`,
-      }
-    }
+    if (valueLength > this.#spec.maxRecordBytes) return tooLarge(valueLength, this.#spec)
     const decoded = this.#reader.read(cursor.buffer, valueStart, valueLength)
-    if (typeof decoded === 'string') {
-      const unknown = decoded.startsWith('schema')
-      return { code: unknown ? 'RECORD_SCHEMA_UNKNOWN' : 'RECORD_UNDECODABLE', reason: decoded }
-    }
+    if (typeof decoded === 'string') return unreadable(decoded)
     const row = this.#point(cursor, decoded)
     const timeMs = row.numbers[this.#timeSlot] as number
-    const { maxAheadMs, earliestMs, eventTime } = this.#spec
-    if (timeMs > cursor.timestampMs + maxAheadMs) {
-      return {
-        code: 'RECORD_TIME_INVALID',
-        reason: `${eventTime} ${timeMs} is ${timeMs - cursor.timestampMs} ms ahead of the Kafka timestamp (at most ${maxAheadMs})`,
-      }
-    }
-    if (!(timeMs >= earliestMs)) {
-      return {
-        code: 'RECORD_TIME_INVALID',
-        reason: `${eventTime} ${timeMs} is before ${earliestMs}, the earliest time allowed`,
-      }
-    }
+    const { maxAheadMs, earliestMs } = this.#spec
+    if (timeMs > cursor.timestampMs + maxAheadMs) return tooFarAhead(timeMs, cursor.timestampMs, this.#spec)
+    if (!(timeMs >= earliestMs)) return tooEarly(timeMs, this.#spec)
     return row
   }
 
@@ -315,12 +317,15 @@ export class SourceTask implements Task {
     // As long as an incomplete window is open, the next restart must find the same loss.
     const lacking = this.#sinks.some((sink) => sink.opensBefore(this.#lostBeforeMs))
     const replayFrom = lacking ? Math.min(held, this.#lostFrom) : held
+    const eventTimeMs = this.#eventTimeMs
+    const replayMs = this.#sinks.reduce((ms, sink) => Math.min(ms, sink.replayMs(ms)), eventTimeMs)
     const note = encodeNote({
       closedThroughMs: 0,
-      eventTimeMs: this.#eventTimeMs,
+      eventTimeMs,
       replayFrom,
       origins: [],
       idle: [],
+      ...(replayMs < eventTimeMs ? { replayMs } : {}),
     })
     if (this.#position > this.#account.fromOffset) this.#writeLedger(nowMs)
     return [{ ...input, offset: this.#position, metadata: note }]
@@ -336,8 +341,7 @@ export class SourceTask implements Task {
       watermark_ms: Number.isFinite(this.#eventTimeMs) ? this.#eventTimeMs : 0,
       at_ms: nowMs,
     })
-    const value = this.#context.encoder.encode(LEDGER_TOPIC, 'OffsetLedger', entry)
-    this.#context.out.emit(this.#context.topicName(LEDGER_TOPIC), 0, nowMs, Buffer.from(this.id), value)
+    writeLedger(this.#context, this.id, entry)
   }
 }
 

@@ -2,6 +2,7 @@ import type { CommittedOffset, TopicPartition } from '../ports/index.ts'
 import { partitionKey } from '../ports/index.ts'
 import { MergeTask } from './merge-task.ts'
 import { RoundTask, type SnapshotSource } from './round-task.ts'
+import { SessionMergeTask } from './session-merge-task.ts'
 import { SourceTask } from './source-task.ts'
 import type { Task, TaskContext, TaskStart } from './task.ts'
 import type { Topology } from './topology.ts'
@@ -35,7 +36,11 @@ export function createTasks(
     }
     for (const [name, window] of Object.entries(topology.windows)) {
       if (window.merge && holds(window.merge.topic, partition))
-        tasks.push(new MergeTask(topology, name, partition, context))
+        tasks.push(
+          window.kind === 'session'
+            ? new SessionMergeTask(topology, name, partition, context)
+            : new MergeTask(topology, name, partition, context),
+        )
     }
     for (const [name, round] of Object.entries(topology.rounds)) {
       const inputs = Object.values(round.inputs)

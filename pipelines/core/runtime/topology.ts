@@ -4,6 +4,7 @@ import type { AggregateSpec } from './aggregates.ts'
 import type { RoundProcessor } from './round.ts'
 import type { Row, Verdict } from './row.ts'
 import type { ClosedWindow } from './closed-window.ts'
+import { type SessionShape, wrongSession } from './session-shape.ts'
 import type { WindowShape } from './window-store.ts'
 
 /**
@@ -40,8 +41,19 @@ export interface SourceSpec {
   check?(row: Row): Verdict
 }
 
-/** Keyed windows over one source. */
-export interface WindowSpec extends WindowShape {
+/** Keyed windows over one source: tumbling and hopping ones (`sizeMs`, `advanceMs`), or sessions (`kind: 'session'`). */
+export type WindowSpec = FixedWindowSpec | SessionWindowSpec
+
+/** Windows of one length. */
+export interface FixedWindowSpec extends WindowNode, WindowShape {
+  readonly kind?: never
+}
+
+/** Windows that last as long as their key is active. */
+export interface SessionWindowSpec extends WindowNode, SessionShape {}
+
+/** What all window nodes have. */
+export interface WindowNode {
   /** Name of the source. */
   readonly from: string
   /** The string field (one of the source's `fields`) that is the key. */
@@ -119,10 +131,8 @@ export function defineTopology(given: Pick<Topology, 'name'> & Partial<Topology>
     if (source === undefined) return wrong(name, `there is no source '${window.from}'`)
     if (!source.fields.includes(window.key))
       wrong(name, `key '${window.key}' is not a field of source '${window.from}'`)
-    if (!(window.sizeMs > 0)) wrong(name, `sizeMs ${window.sizeMs} must be positive`)
-    if (!(window.advanceMs > 0 && window.advanceMs <= window.sizeMs))
-      wrong(name, `advanceMs ${window.advanceMs} must lie in 1..sizeMs`)
-    if (!(window.graceMs >= 0)) wrong(name, `graceMs ${window.graceMs} must not be negative`)
+    const reason = window.kind === 'session' ? wrongSession(window) : wrongShape(window)
+    if (reason !== undefined) wrong(name, reason)
   }
   for (const [name, round] of Object.entries(topology.rounds)) {
     if (Object.keys(round.inputs).length === 0) wrong(name, 'has no input')
@@ -139,6 +149,12 @@ export function defineTopology(given: Pick<Topology, 'name'> & Partial<Topology>
   for (const [name, { inputs }] of Object.entries(topology.rounds))
     for (const { topic } of Object.values(inputs)) reads(name, topic)
   return topology
+}
+
+function wrongShape({ sizeMs, advanceMs, graceMs }: WindowShape): string | undefined {
+  if (!(sizeMs > 0)) return `sizeMs ${sizeMs} must be positive`
+  if (!(advanceMs > 0 && advanceMs <= sizeMs)) return `advanceMs ${advanceMs} must lie in 1..sizeMs`
+  return graceMs >= 0 ? undefined : `graceMs ${graceMs} must not be negative`
 }
 
 /** Name of the compacted topic that holds the snapshots of a round node. */

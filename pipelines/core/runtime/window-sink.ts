@@ -1,13 +1,14 @@
 import { Buffer } from 'node:buffer'
-import { AggregatePlan } from './aggregate-columns.ts'
+import type { AggregatePlan } from './aggregate-columns.ts'
+import { breathe } from './breathe.ts'
 import { ByteWriter } from '../math/index.ts'
-import { ClosedWindow } from './closed-window.ts'
+import { ClosedWindow, type KeyedColumns } from './closed-window.ts'
 import { markHeaders } from './marks.ts'
 import { partitionOf } from './partitioner.ts'
 import type { Row } from './row.ts'
 import type { TaskContext } from './task.ts'
-import { originOf, type SourceSpec, type Topology, type WindowSpec } from './topology.ts'
-import { encodeEntry, type Pane, WindowStore } from './window-store.ts'
+import { originOf, type Topology, type WindowSpec } from './topology.ts'
+import { encodeEntry, type Pane, type WindowShape, WindowStore } from './window-store.ts'
 
 /** Partial aggregates travel in blocks of at most about this size. */
 const BLOCK_BYTES = 256 * 1024
@@ -18,54 +19,101 @@ export const partialNode = (topology: string, window: string): string => `${topo
 /** Origin under which the tasks that write a window's output tell their progress. */
 export const windowNode = (topology: string, window: string): string => `${topology}/${window}`
 
-/** The open windows of one window node in one source task, and where they go when they close. */
-export class WindowSink {
+/** The open windows of one window node in one source task, as the task sees them. */
+export interface SourceSink {
+  readonly store: {
+    readonly bytes: number
+    /** Adds what has been read to the aggregates: before its buffer is used again. */
+    flush(): void
+    /** Smallest offset that open windows need; `otherwise` if none is open. */
+    replayFrom(otherwise: number): number
+  }
+  /** Takes a record into its windows that are still open; false if all of them have closed. It counts after a flush of the store. */
+  add(timeMs: number, row: Row, offset: number, watermarkMs: number): boolean
+  /** As `add`, for a record from before the commit: `watermarkMs` is that of the commit. */
+  replay(timeMs: number, row: Row, offset: number, watermarkMs: number): void
+  /** True if `catchUp` must be called before a record of this time is replayed. */
+  isBehind(timeMs: number): boolean
+  catchUp(timeMs: number): Promise<void>
+  /** The smallest watermark (ms) that closes a further window; -Infinity before the first record. */
+  readonly closesNextAtMs: number
+  /** The watermark (ms) at `store.replayFrom`, if a replay has to begin with it; else `otherwise`. */
+  replayMs(otherwise: number): number
+  /** What a restart knows: everything that `watermarkMs` closes has been emitted; at the start of the replay it was `replayMs`. */
+  resume(watermarkMs: number, replayMs: number): void
+  /** Input before `beforeMs` (event time) may be missing: windows that begin before are incomplete. */
+  lostInput(beforeMs: number): void
+  /** True if a window that begins before `beforeMs` (event time) has not been emitted yet. */
+  opensBefore(beforeMs: number): boolean
+  /**
+   * Emits what the watermark closes, and tells the progress if something closes or `announce`; true if anything was
+   * emitted. Also where nothing is open: a late record may still come that belongs to a window that closes now and to
+   * one that does not.
+   */
+  advance(watermarkMs: number, announce: boolean): Promise<boolean>
+  /** Tells that nothing comes any more, so that others do not wait. */
+  tellIdle(): void
+}
+
+/** Tumbling and hopping windows, and the slices of sessions that are put together elsewhere. */
+export class WindowSink implements SourceSink {
   readonly store: WindowStore
-  readonly #spec: WindowSpec
+  readonly #shape: WindowShape
   readonly #keySlot: number
   readonly #context: TaskContext
   readonly #emitter: PaneEmitter
   #closedThroughMs = Number.NEGATIVE_INFINITY
   #incompleteBeforeMs = Number.NEGATIVE_INFINITY
 
-  constructor(spec: WindowSpec, keySlot: number, context: TaskContext, emitter: PaneEmitter) {
-    this.#spec = spec
+  constructor(
+    shape: WindowShape,
+    plan: AggregatePlan,
+    keySlot: number,
+    context: TaskContext,
+    emitter: PaneEmitter,
+  ) {
+    this.#shape = shape
     this.#keySlot = keySlot
     this.#context = context
     this.#emitter = emitter
-    this.store = new WindowStore(spec, new AggregatePlan(Object.values(spec.aggregates)))
+    this.store = new WindowStore(shape, plan)
   }
 
-  /** Takes a record into its windows that are still open; false if all of them have closed. It counts after a flush of the store. */
   add(timeMs: number, row: Row, offset: number, watermarkMs: number): boolean {
     return this.store.add(timeMs, row, this.#keySlot, offset, watermarkMs)
   }
 
-  /** The smallest watermark (ms) that closes a further window; -Infinity before the first record. */
-  get closesNextAtMs(): number {
-    return this.#closedThroughMs + this.#spec.advanceMs + this.#spec.graceMs
+  /** A window that is open at the commit was open for every record before it. */
+  replay(timeMs: number, row: Row, offset: number, watermarkMs: number): void {
+    this.store.add(timeMs, row, this.#keySlot, offset, watermarkMs)
   }
 
-  /** What a restart knows: everything that `watermarkMs` closes has been emitted. */
+  isBehind(): boolean {
+    return false
+  }
+
+  async catchUp(): Promise<void> {}
+
+  replayMs(otherwise: number): number {
+    return otherwise
+  }
+
+  get closesNextAtMs(): number {
+    return this.#closedThroughMs + this.#shape.advanceMs + this.#shape.graceMs
+  }
+
   resume(watermarkMs: number): void {
     this.#closedThroughMs = this.store.closesThroughMs(watermarkMs)
   }
 
-  /** Input before `beforeMs` (event time) may be missing: windows that begin before are incomplete. */
   lostInput(beforeMs: number): void {
     this.#incompleteBeforeMs = beforeMs
   }
 
-  /** True if a window that begins before `beforeMs` (event time) has not been emitted yet. */
   opensBefore(beforeMs: number): boolean {
-    return Number.isFinite(beforeMs) && this.#closedThroughMs < beforeMs + this.#spec.sizeMs - 1
+    return Number.isFinite(beforeMs) && this.#closedThroughMs < beforeMs + this.#shape.sizeMs - 1
   }
 
-  /**
-   * Emits what the watermark closes, and tells the progress if something closes or `announce`; true if anything was
-   * emitted. Also where nothing is open: a late record may still come that belongs to a window that closes now and to
-   * one that does not.
-   */
   async advance(watermarkMs: number, announce: boolean): Promise<boolean> {
     const throughMs = this.store.closesThroughMs(watermarkMs)
     const closes = throughMs > this.#closedThroughMs
@@ -81,18 +129,10 @@ export class WindowSink {
     return closes || announce
   }
 
-  /** Tells that nothing comes any more, so that others do not wait. */
   tellIdle(): void {
     this.#emitter.mark(this.#closedThroughMs, true)
   }
 }
-
-/** Rows that are emitted in one turn. A window of a million keys must not hold up heartbeats and the sending of what is out. */
-const ROWS_PER_TURN = 4096
-
-/** Lets everything else run, after every so many rows. */
-const breathe = (rows: number): Promise<void> | undefined =>
-  rows % ROWS_PER_TURN === 0 ? new Promise((resolve) => setImmediate(resolve)) : undefined
 
 /** Where closed windows go. */
 export interface PaneEmitter {
@@ -101,47 +141,52 @@ export interface PaneEmitter {
   mark(watermarkMs: number, idle: boolean): void
 }
 
-/** Emits finished rows, one record per key, to one partition of the window's topic. */
-export function rowEmitter(
+/** Writes rows to one partition of a window's topic. */
+export interface RowWriter {
+  write(from: KeyedColumns, slot: number, startMs: number, endMs: number, incomplete: boolean): void
+  mark(watermarkMs: number, idle: boolean): void
+}
+
+/** Writes finished rows, one record per key, to one partition of the window's topic. */
+export function rowWriter(
   topology: Topology,
   name: string,
   partition: number,
   context: TaskContext,
-): PaneEmitter {
+): RowWriter {
   const { to, aggregates } = topology.windows[name] as WindowSpec
   const view = new ClosedWindow(Object.keys(aggregates))
   const topic = context.topicName(to.topic)
   const origin = originOf(windowNode(topology.name, name), partition)
   return {
-    async emit(pane, startMs, endMs) {
-      for (let slot = 0; slot < pane.keys.size; slot++) {
-        const pause = breathe(slot + 1)
-        if (pause !== undefined) await pause
-        view.at(pane, slot, startMs, endMs)
-        context.out.emit(
-          topic,
-          partition,
-          endMs,
-          pane.keys.view(slot),
-          context.encoder.encodeView(to.topic, to.record, to.row(view)),
-        )
-      }
+    write(from, slot, startMs, endMs, incomplete) {
+      view.at(from, slot, startMs, endMs, incomplete)
+      const value = context.encoder.encodeView(to.topic, to.record, to.row(view))
+      context.out.emit(topic, partition, endMs, from.keys.view(slot), value)
     },
     mark(watermarkMs, idle) {
-      context.out.emit(
-        topic,
-        partition,
-        context.clock.nowMs(),
-        null,
-        null,
-        markHeaders({ origin, watermarkMs, idle }),
-      )
+      const headers = markHeaders({ origin, watermarkMs, idle })
+      context.out.emit(topic, partition, context.clock.nowMs(), null, null, headers)
     },
   }
 }
 
+/** Emits the rows of whole panes. */
+export function rowEmitter(rows: RowWriter): PaneEmitter {
+  return {
+    async emit(pane, startMs, endMs) {
+      for (let slot = 0; slot < pane.keys.size; slot++) {
+        const pause = breathe(slot + 1)
+        if (pause !== undefined) await pause
+        rows.write(pane, slot, startMs, endMs, pane.incomplete)
+      }
+    },
+    mark: (watermarkMs, idle) => rows.mark(watermarkMs, idle),
+  }
+}
+
 /** Emits partial aggregates in blocks to the partition of each key in the merge topic. */
-function partialEmitter(
+export function partialEmitter(
   topology: Topology,
   name: string,
   partition: number,
@@ -181,20 +226,4 @@ function partialEmitter(
       }
     },
   }
-}
-
-/** The window sinks of a source's task. */
-export function createWindowSinks(
-  topology: Topology,
-  source: string,
-  partition: number,
-  context: TaskContext,
-): WindowSink[] {
-  const { fields } = topology.sources[source] as SourceSpec
-  return Object.entries(topology.windows)
-    .filter(([, spec]) => spec.from === source)
-    .map(([name, spec]) => {
-      const emitter = (spec.merge ? partialEmitter : rowEmitter)(topology, name, partition, context)
-      return new WindowSink(spec, fields.indexOf(spec.key), context, emitter)
-    })
 }
