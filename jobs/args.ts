@@ -34,21 +34,17 @@ export interface UpArgs extends CommonArgs {
   readonly streams: number
   /** First part of the name of a replay; default `demo` or `replay`. */
   readonly replayId?: string
-  /** What runs beside traffic-routing: data-sharding, unless it is left out. Default: all. */
-  readonly subsystems?: readonly UpSubsystem[]
+  /** Words of the subsystems that run: see `DEMO_WORDS`. Default: all. */
+  readonly subsystems?: readonly string[]
 }
 
-/** Subsystems that `up` runs. */
-export type UpSubsystem = 'traffic' | 'data'
-
-const UP_SUBSYSTEMS: readonly UpSubsystem[] = ['traffic', 'data']
-
-/** A list such as `traffic,data`. Throws commander's InvalidArgumentError. */
-export function parseSubsystems(text: string): UpSubsystem[] {
+/** A list of words such as `traffic,data`: the first always, in any order. Throws commander's InvalidArgumentError. */
+export function parseSubsystems(words: readonly string[], text: string): string[] {
   const names = text.split(',').map((name) => name.trim())
-  const found = UP_SUBSYSTEMS.filter((name) => names.includes(name))
-  if (found.length === names.length && found.includes('traffic')) return found
-  throw new InvalidArgumentError('Write traffic or traffic,data.')
+  const found = words.filter((word) => names.includes(word))
+  const [first = ''] = words
+  if (found.length === names.length && found.includes(first)) return found
+  throw new InvalidArgumentError(`Write ${first} or ${words.join(',')}.`)
 }
 
 /** `forestall stream`: pipelines on the user's own Kafka. */

@@ -12,7 +12,7 @@ import {
 } from './args.ts'
 import type { ExitCode } from './errors-exit.ts'
 import { retentionOptions } from './retention.ts'
-import { SUBSYSTEMS } from './subsystems.ts'
+import { DEMO_WORDS, SUBSYSTEMS } from './subsystems.ts'
 
 /** Told how a command ended. */
 export type Finish = (code: ExitCode) => void
@@ -62,8 +62,8 @@ function addUp(program: Command, finish: Finish): void {
     .option('--no-web', 'without the dashboard')
     .option(
       '--subsystems <list>',
-      'traffic,data (default) or traffic: data adds five ClickHouse instances behind a query router',
-      parseSubsystems,
+      `${DEMO_WORDS.join(',')} (default) or ${DEMO_WORDS[0]}: ${SUBSYSTEMS.flatMap(({ word, demo }) => (demo ? [`${word} adds ${demo.adds}`] : [])).join('; ')}`,
+      (list: string) => parseSubsystems(DEMO_WORDS, list),
     )
     .addHelpText(
       'after',

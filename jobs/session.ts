@@ -1,9 +1,7 @@
-import { join } from 'node:path'
 import {
   type Broker,
   type Clock,
   ForestallError,
-  isError,
   type ManualClock,
   manualClock,
   systemClock,
@@ -12,7 +10,6 @@ import { END_OF_INPUT_MS, markHeaders, type Worker } from '#core/runtime'
 import { externalParts, type PartDeath, startStack, type Stack, type StackProgress } from '#infra/local'
 import { type TrafficConfig, trafficRouting } from '#traffic-routing'
 import type { UpArgs } from './args.ts'
-import { type DataDemo, openDataDemo } from './demo/data-demo.ts'
 import { type DataPlane, startDataPlane } from './demo/data-plane.ts'
 import { type RunningProcessors, startProcessors } from './demo/processors.ts'
 import { replayFolder } from './demo/replay-source.ts'
@@ -21,6 +18,7 @@ import { type DemoNetwork, demoNetwork } from './demo/scenario.ts'
 import { datasetNetwork, demoConfig, replayConfig } from './session-config.ts'
 import { createTruth, type Truth } from './demo/accounting.ts'
 import { openPipelines, type Pipelines } from './open-pipelines.ts'
+import { type Beside, startBeside } from './session-beside.ts'
 
 /** Everything of one run: stack, pipelines, data plane, and what feeds them. */
 export interface Session {
@@ -29,8 +27,8 @@ export interface Session {
   readonly dataPlane: DataPlane
   /** A processor per region; null for a recording, which names no regions. */
   readonly processors: RunningProcessors | null
-  /** Data-sharding beside it; null if it is left out or cannot run here. */
-  readonly data: DataDemo | null
+  /** The subsystems beside it, without those that are left out or cannot run here. */
+  readonly beside: readonly Beside[]
   readonly config: TrafficConfig
   /** Prefix of the topics of this run. */
   readonly prefix: string
@@ -54,8 +52,6 @@ export interface SessionEvents {
 const DRAIN_LOOK_MS = 50
 const DRAIN_LIMIT_MS = 180_000
 const RECORDS_PER_SECOND = 2000
-/** Placements change no faster than this: moves take their share of what may be two cores. */
-const DATA_WINDOW_MS = 4000
 
 const partDied = ({ part, how, logFile }: PartDeath): ForestallError =>
   new ForestallError(
@@ -123,43 +119,14 @@ export async function startSession(args: UpArgs, events: SessionEvents): Promise
           onWarning: events.onWarning,
         })
       : null
-    const data = await startData(args, demo !== null, stack, replayId, events)
+    const beside = demo ? await startBeside(args, stack, replayId, events) : []
     const source = await startSource(args, demo, config, pipelines, dataPlane, prefix, events)
-    data?.begin()
+    for (const it of beside) it.demo.begin()
     events.onPhase('running')
-    return session({ stack, pipelines, dataPlane, processors, data, config, prefix }, source)
+    return session({ stack, pipelines, dataPlane, processors, beside, config, prefix }, source)
   } catch (error) {
     await stack.stop()
     throw error
-  }
-}
-
-/** Data-sharding for a live demo. A machine that cannot carry it runs without, and says why. */
-async function startData(
-  args: UpArgs,
-  isLive: boolean,
-  stack: Stack,
-  replayId: string,
-  events: SessionEvents,
-): Promise<DataDemo | null> {
-  if (!isLive || args.subsystems?.includes('data') === false) return null
-  events.onPhase('starting the ClickHouse instances of data-sharding')
-  try {
-    return await openDataDemo({
-      connections: stack.connections,
-      prefix: `${replayId}.`,
-      replayId,
-      folder: join(args.dataDir, 'data-sharding'),
-      windowMs: Math.max(args.windowMs, DATA_WINDOW_MS),
-      seed: args.seed,
-      clock: systemClock,
-      onWarning: events.onWarning,
-      onFatal: events.onFatal,
-    })
-  } catch (error) {
-    if (!isError(error, 'SERVICE_MISSING')) throw error
-    events.onWarning(new Error(`data-sharding is left out: ${error.message}`))
-    return null
   }
 }
 
@@ -249,7 +216,7 @@ async function endTopic(broker: Broker, topic: string): Promise<void> {
 }
 
 function session(parts: Omit<Session, 'truth' | 'ended' | 'drain' | 'stop'>, source: Source): Session {
-  const { stack, pipelines, dataPlane, processors, data } = parts
+  const { stack, pipelines, dataPlane, processors, beside } = parts
   let stopped = false
   return {
     ...parts,
@@ -262,14 +229,14 @@ function session(parts: Omit<Session, 'truth' | 'ended' | 'drain' | 'stop'>, sou
       if (processors && !(await processors.drained(DRAIN_LIMIT_MS))) {
         throw new ForestallError('STACK_FAILED', 'the regional processors have not taken in the whole input')
       }
-      await data?.drain(untilFlushed)
+      for (const { demo } of beside) await demo.drain(untilFlushed)
       await within(DRAIN_LIMIT_MS, pipelines.sink.drained(), 'the warehouse has not taken in every topic')
     },
     async stop() {
       if (stopped) return
       stopped = true
       await source.stop({ endMarks: false })
-      await data?.stop()
+      for (const { demo } of beside.toReversed()) await demo.stop()
       await processors?.stop()
       await dataPlane.stop()
       await pipelines.stop()

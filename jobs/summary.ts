@@ -1,10 +1,12 @@
 import type { Warehouse } from '#core/ports'
 import { audit } from './demo/accounting.ts'
 import { auditProcessed } from './demo/audit-processed.ts'
-import type { DataSummary } from './demo/data-status.ts'
 import type { Session } from './session.ts'
 
-/** What a headless run prints as its last line (keys of the evaluation protocol). */
+/**
+ * What a headless run prints as its last line (keys of the evaluation protocol). A subsystem beside traffic-routing
+ * has a key of its own, its word.
+ */
 export interface RunSummary {
   readonly recordsIn: number
   readonly windows: number
@@ -26,8 +28,6 @@ export interface RunSummary {
   readonly processedByRegion?: Readonly<Record<string, number>>
   /** Forecasts that were scored against what happened, by subsystem. */
   readonly scored: Readonly<Record<string, number>>
-  /** Data-sharding; absent where it did not run. */
-  readonly data?: DataSummary
   /** False if anything was lost, duplicated or counted wrongly. */
   readonly sound: boolean
   readonly details: readonly string[]
@@ -77,16 +77,23 @@ export async function readLatency(warehouse: Warehouse, windowMs: number): Promi
   return { p50: ms(row?.p50), p99: ms(row?.p99) }
 }
 
+/** What a run came to. */
+export interface RunAccount {
+  readonly summary: RunSummary
+  /** Of the subsystems beside traffic-routing, for people. */
+  readonly lines: readonly string[]
+}
+
 /** The account of a run that has been drained: everything written against everything found. */
-export async function summarise(session: Session, elapsedMs: number): Promise<RunSummary> {
+export async function summarise(session: Session, elapsedMs: number): Promise<RunAccount> {
   const { pipelines, prefix, config } = session
   const { broker, codec, warehouse } = pipelines
   const report = await audit({ broker, codec, topicPrefix: prefix, warehouse, truth: session.truth() })
   const processed = session.processors ? await auditProcessed(broker, codec, prefix) : null
-  const data = session.data?.summary()
+  const accounts = session.beside.map(({ word, demo }) => ({ word, ...demo.account() }))
   const applied = await warehouse.query<{ decision_topic: string; n: unknown }>(APPLIED)
   const scored = await warehouse.query<{ subsystem: string; n: unknown }>(SCORED)
-  return {
+  const summary: RunSummary = {
     recordsIn: report.records,
     ...(await readCounts(warehouse)),
     deadLetters: Object.values(report.deadLetters).reduce((sum, n) => sum + n, 0),
@@ -102,11 +109,12 @@ export async function summarise(session: Session, elapsedMs: number): Promise<Ru
     ),
     scored: Object.fromEntries(scored.map(({ subsystem, n }) => [subsystem, Number(n)])),
     ...(processed ? { processedByRegion: processed.byRegion } : {}),
-    ...(data === undefined ? {} : { data }),
+    ...Object.fromEntries(accounts.map((it) => [it.word, it.summary])),
     sound:
       report.sound &&
       (processed === null || processed.lost + processed.duplicated + processed.strange === 0) &&
-      data?.sound !== false,
-    details: [...report.details, ...(processed?.details ?? []), ...(data?.details ?? [])],
+      accounts.every((it) => it.sound),
+    details: [...report.details, ...(processed?.details ?? []), ...accounts.flatMap((it) => it.details)],
   }
+  return { summary, lines: accounts.flatMap((it) => it.lines) }
 }

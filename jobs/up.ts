@@ -4,8 +4,16 @@ import { startWeb, type WebServer, type WebStatus } from '#infra/web'
 import type { UpArgs } from './args.ts'
 import { followerSamples } from './metrics.ts'
 import { type Session, startSession } from './session.ts'
+import type { Beside } from './session-beside.ts'
 import { signalled } from './signals.ts'
-import { readCounts, readLatency, type RunCounts, type RunSummary, summarise } from './summary.ts'
+import {
+  readCounts,
+  readLatency,
+  type RunAccount,
+  type RunCounts,
+  type RunSummary,
+  summarise,
+} from './summary.ts'
 
 const STATUS_EVERY_MS = 1000
 const NO_COUNTS: RunCounts = { windows: 0, forecasts: 0, risks: 0, decisions: 0, acks: 0 }
@@ -80,9 +88,9 @@ export async function runUp(args: UpArgs): Promise<number> {
       failure.promise,
     ])
     if (!flushed) return 1
-    const summary = await summarise(session, performance.now() - startedMs)
-    report(summary, args.json)
-    return summary.sound ? 0 : 1
+    const account = await summarise(session, performance.now() - startedMs)
+    report(account, args.json)
+    return account.summary.sound ? 0 : 1
   } finally {
     clearInterval(looking)
     await web?.stop()
@@ -106,11 +114,7 @@ async function look(session: Session, live: Live): Promise<void> {
     if (session.config.time === 'wall') live.latencyMs = await readLatency(warehouse, session.config.windowMs)
     const { windows, forecasts, decisions, acks } = live.counts
     const p99 = live.latencyMs.p99 === null ? '-' : `${Math.round(live.latencyMs.p99)} ms`
-    const data = session.data?.status()
-    if (data !== undefined)
-      say(
-        `${data.queries} queries (${data.errors} errors), ${data.rows} rows, ${data.violations} of ${data.checks} reads missed their write, ${data.moved} segments moved, ${data.instancesWanted ?? '-'} instances wanted`,
-      )
+    for (const { demo } of session.beside) say(demo.line())
     say(
       `${session.truth().flows.records} flows, ${windows} windows, ${forecasts} forecasts, ${decisions} decisions, ${acks} acks, p99 to applied ${p99}`,
     )
@@ -120,7 +124,7 @@ async function look(session: Session, live: Live): Promise<void> {
 }
 
 function statusOf(session: Session, live: Live): WebStatus {
-  const { pipelines, dataPlane, data, config, stack } = session
+  const { pipelines, dataPlane, beside, config, stack } = session
   const features = pipelines.workers.get('features')?.counters
   const part = (name: string, url: string) => ({ name, state: 'ready', detail: url })
   return {
@@ -132,7 +136,7 @@ function statusOf(session: Session, live: Live): WebStatus {
       part('clickhouse', stack.clickhouseUrl),
       part('registry', stack.registryUrl),
       ...dataPlane.parts(),
-      ...(data === null ? [] : [part('query router', data.url)]),
+      ...beside.flatMap(({ demo }) => demo.parts()),
     ],
     counters: {
       recordsIn: features?.recordsIn ?? 0,
@@ -141,9 +145,9 @@ function statusOf(session: Session, live: Live): WebStatus {
       late: features?.late ?? 0,
     },
     latencyMs: live.latencyMs,
-    followers: [...dataPlane.followers(), ...(data?.followers() ?? [])],
-    ...(data === null ? {} : { data: data.status() }),
-    workers: [...pipelines.workers, ...dataWorkers(data)].map(([topology, worker]) => {
+    followers: [...dataPlane.followers(), ...beside.flatMap(({ demo }) => demo.followers())],
+    ...beside.reduce<Partial<WebStatus>>((all, { demo }) => ({ ...all, ...demo.status() }), {}),
+    workers: [...pipelines.workers, ...beside.flatMap(workersOf)].map(([topology, worker]) => {
       const tasks = worker.tasks()
       const watermarks = tasks.map((task) => task.watermarkMs).filter(Number.isFinite)
       return {
@@ -155,17 +159,18 @@ function statusOf(session: Session, live: Live): WebStatus {
   }
 }
 
-async function metricsOf({ pipelines, dataPlane, data, prefix }: Session): Promise<Sample[]> {
+async function metricsOf({ pipelines, dataPlane, beside, prefix }: Session): Promise<Sample[]> {
   const followed = dataPlane
     .health()
     .flatMap(({ id, topic, health }) => followerSamples(id, topic.slice(prefix.length), health))
-  return [...(await pipelines.metrics()), ...((await data?.metrics()) ?? []), ...followed]
+  const own = await Promise.all([pipelines, ...beside.map(({ demo }) => demo)].map((it) => it.metrics()))
+  return [...own.flat(), ...followed]
 }
 
-const dataWorkers = (data: Session['data']) =>
-  [...(data?.workers ?? [])].map(([topology, worker]) => [`data ${topology}`, worker] as const)
+const workersOf = ({ word, demo }: Beside) =>
+  [...demo.workers].map(([topology, worker]) => [`${word} ${topology}`, worker] as const)
 
-function report(summary: RunSummary, json: boolean): void {
+function report({ summary, lines }: RunAccount, json: boolean): void {
   const { latencyMs, details } = summary
   say('')
   say(
@@ -180,22 +185,8 @@ function report(summary: RunSummary, json: boolean): void {
       `latency      p50 ${latencyMs.p50} ms, p99 ${latencyMs.p99} ms from the start of the window to applied`,
     )
   if (summary.processedByRegion) say(`processed    ${JSON.stringify(summary.processedByRegion)}`)
-  if (summary.data) reportData(summary.data)
+  for (const line of lines) say(line)
   say(`lost         ${summary.lost}, duplicated ${summary.duplicated}`)
   for (const detail of details) say(`             ${detail}`)
   if (json) process.stdout.write(`${JSON.stringify(summary)}\n`)
-}
-
-function reportData(data: NonNullable<RunSummary['data']>): void {
-  const { maxOverMean, readYourWrites, latencyMs } = data
-  const two = (value: number | null): string => value?.toFixed(2) ?? '-'
-  say(
-    `queries      ${data.queries} (${data.errors} errors), p50 ${two(latencyMs.p50)} ms, p99 ${two(latencyMs.p99)} ms; placements ${data.decisionsApplied} in force, ${data.decisionsRefused} refused; ${data.moves.switched} segments moved, ${data.moves.failed} moves failed`,
-  )
-  say(
-    `instances    largest load over the mean p50 ${two(maxOverMean.p50)}, p99 ${two(maxOverMean.p99)}; by hashing alone ${two(maxOverMean.hashedP50)}, ${two(maxOverMean.hashedP99)}`,
-  )
-  say(
-    `rows         ${data.rowsFound}: ${data.rowsLost} lost, ${data.rowsDuplicated} duplicated; ${readYourWrites.violations} of ${readYourWrites.checks} reads missed their write`,
-  )
 }

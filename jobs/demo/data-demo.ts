@@ -4,7 +4,7 @@ import { END_OF_INPUT_MS, markHeaders, type Worker } from '#core/runtime'
 import { dataSharding, segmentOf } from '#data-sharding'
 import type { DataStatus } from '#infra/web'
 import { type Mover, replicaOrder } from '../../pipelines/data-sharding/dataplane.ts'
-import { openPipelines, type PipelineConnections, type Pipelines } from '../open-pipelines.ts'
+import { openPipelines, type Pipelines } from '../open-pipelines.ts'
 import { type OpenRouter, openQueryRouter } from '../query-router-open.ts'
 import { openMover } from '../query-router-moves.ts'
 import { openRouterReports, type RouterReports } from '../router-reports.ts'
@@ -27,6 +27,7 @@ import {
   SERVICE,
 } from './data-settings.ts'
 import { type DataSummary, statusOf, summaryOf } from './data-status.ts'
+import type { SubsystemDemoOptions } from './subsystem-demo.ts'
 import type { FollowerStatus } from './tracked-follower.ts'
 
 /** Data-sharding, live: instances, a router in front of them, the pipelines, and a load whose hot set moves. */
@@ -45,20 +46,10 @@ export interface DataDemo {
   stop(): Promise<void>
 }
 
-/** Settings of the demo. */
-export interface DataDemoOptions {
-  readonly connections: PipelineConnections
-  readonly prefix: string
-  readonly replayId: string
-  /** Folder of the instances; emptied. */
-  readonly folder: string
-  readonly windowMs: number
+/** Settings of the demo; its folder is emptied. */
+export interface DataDemoOptions extends SubsystemDemoOptions {
   /** Queries per second that one instance counts as able to do. */
   readonly capacity?: number
-  readonly seed: number
-  readonly clock: Clock
-  readonly onWarning: (error: Error) => void
-  readonly onFatal: (error: Error) => void
 }
 
 const BALANCE_EVERY_MS = 5000

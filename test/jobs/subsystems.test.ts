@@ -2,7 +2,8 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
-import { SUBSYSTEMS } from '../../jobs/subsystems.ts'
+import { parseSubsystems } from '../../jobs/args.ts'
+import { DEMO_WORDS, SUBSYSTEMS } from '../../jobs/subsystems.ts'
 
 const ROOT = new URL('../../', import.meta.url)
 const folder = mkdtempSync(join(tmpdir(), 'forestall-subsystems-'))
@@ -52,6 +53,14 @@ describe.each(SUBSYSTEMS.map((entry) => [entry.name, entry] as const))('%s', (na
 })
 
 test('names and options are of one subsystem each', () => {
-  for (const field of ['name', 'fileOption'] as const)
+  for (const field of ['name', 'word', 'fileOption'] as const)
     expect(new Set(SUBSYSTEMS.map((entry) => entry[field])).size).toBe(SUBSYSTEMS.length)
+})
+
+test('the demo runs the first of them, and beside it all that have a part in it unless they are left out', () => {
+  expect(DEMO_WORDS).toEqual(['traffic', 'data'])
+  expect(parseSubsystems(DEMO_WORDS, 'data, traffic')).toEqual(['traffic', 'data'])
+  expect(parseSubsystems(DEMO_WORDS, 'traffic')).toEqual(['traffic'])
+  for (const wrong of ['data', 'traffic,other', 'traffic,traffic', ''])
+    expect(() => parseSubsystems(DEMO_WORDS, wrong)).toThrow('Write traffic or traffic,data.')
 })
