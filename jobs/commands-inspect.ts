@@ -11,6 +11,7 @@ import type { FollowArgs } from './follow.ts'
 
 const REPLAY_ID = 'of this replay (latest: the newest run of up) instead of live'
 const LIMITS = integerBetween(1, 100_000)
+const PORTS = integerBetween(0, 65_535)
 
 function targetOf(options: { haproxy?: string; table?: true; print?: true }): FollowArgs['target'] {
   const named = (['haproxy', 'table', 'print'] as const).filter((name) => options[name] !== undefined)
@@ -44,6 +45,8 @@ function addFollow(program: Command, finish: Finish): void {
       resolve(path),
     )
     .option('--replay-id <name>', `take decisions ${REPLAY_ID} ones`, parseName, '')
+    .option('--metrics <port>', 'serve /metrics in the Prometheus format; 0 takes a free port', PORTS)
+    .option('--metrics-host <address>', 'where /metrics listens', '127.0.0.1')
     .option('--for <duration>', 'stop after this time', parseDuration)
     .addOption(dataDirOption())
     .addHelpText(
@@ -59,10 +62,11 @@ Examples:
     )
     .action(async (_: unknown, command: Command) => {
       const options = command.optsWithGlobals()
-      const { haproxy: socket, map: mapFile, snapshot: snapshotFile, for: forMs = null, ...rest } = options
+      const { haproxy: socket, map: mapFile, snapshot: snapshotFile, ...others } = options
+      const { for: forMs = null, metrics: metricsPort = null, ...rest } = others
       const target = targetOf(options)
       const { runFollow } = await import('./follow.ts')
-      const args = { ...rest, target, socket, mapFile, snapshotFile, forMs }
+      const args = { ...rest, target, socket, mapFile, snapshotFile, forMs, metricsPort }
       finish(await runFollow(args as unknown as FollowArgs))
     })
 }

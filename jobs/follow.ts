@@ -11,10 +11,14 @@ import {
   ForestallError,
   systemClock,
 } from '#core/ports'
+import type { MetricsServer, Sample } from '#infra/observability'
 import { type CommonArgs, replayPrefix } from './args.ts'
 import { findConnections, findReplay, openBroker, openCodec } from './connect.ts'
 import { errorLines, type ExitCode } from './errors-exit.ts'
 import { haproxyTarget, routeTableTarget, type Target } from './follow-targets.ts'
+import { followerSamples } from './metrics.ts'
+import { gauge } from './metrics-samples.ts'
+import { serveMetrics } from './serve-metrics.ts'
 import { signalled } from './signals.ts'
 
 /** `forestall follow`. */
@@ -35,6 +39,9 @@ export interface FollowArgs extends CommonArgs {
   readonly replayId: string
   /** Stops after this time, ms; null: runs until it is stopped. */
   readonly forMs: number | null
+  /** Port of `/metrics`; null: none. */
+  readonly metricsPort: number | null
+  readonly metricsHost: string
   readonly dataDir: string
 }
 
@@ -42,6 +49,7 @@ const ACKS = 'acks.decisions'
 
 /** A running follower or printer. */
 interface Running {
+  metrics(): Sample[]
   stop(): Promise<void>
 }
 
@@ -80,7 +88,13 @@ function startPrinter(args: FollowArgs, broker: Broker, codec: RecordCodec): Run
     },
     onError: warn,
   })
-  return { stop: () => source.stop() }
+  const labels = { follower: 'print', topic: args.topic }
+  return {
+    metrics: () => [
+      gauge('follower_lag_records', 'Decisions not yet read; -1: not known.', labels, source.lag()),
+    ],
+    stop: () => source.stop(),
+  }
 }
 
 /** Prints what was put into force. */
@@ -119,9 +133,10 @@ async function startFollowing(args: FollowArgs, broker: Broker, codec: RecordCod
     encode: (ack) => codec.encode(ACKS, 'Ack', ack),
     clock: systemClock,
   })
+  const id = args.id ?? `${hostname()}:${args.target}`
   const follower = createFollower<RouteBody>({
     ...printing(args, target),
-    id: args.id ?? `${hostname()}:${args.target}`,
+    id,
     source: createBrokerSource(broker, topicName(args.topic, replayPrefix(args.replayId)), (value) =>
       codec.decodeAsync(value, 0, value.length, 'RouteDecision'),
     ),
@@ -134,6 +149,7 @@ async function startFollowing(args: FollowArgs, broker: Broker, codec: RecordCod
   target.start()
   await follower.start()
   return {
+    metrics: () => followerSamples(id, args.topic, follower.health()),
     async stop() {
       await follower.stop()
       await target.stop()
@@ -154,13 +170,16 @@ export async function runFollow(asked: FollowArgs): Promise<ExitCode> {
   const alive = setInterval(() => {}, 2 ** 30)
   const signals = signalled()
   let running: Running | null = null
+  let metrics: MetricsServer | null = null
   const stop = async (): Promise<void> => {
     clearInterval(alive)
     signals.release()
+    await metrics?.stop()
     await running?.stop()
     await broker.close()
   }
   try {
+    metrics = await serveMetrics(args, () => running?.metrics() ?? [], warn)
     running =
       args.target === 'print' ? startPrinter(args, broker, codec) : await startFollowing(args, broker, codec)
     const over = args.forMs === null ? [] : [delay(args.forMs)]

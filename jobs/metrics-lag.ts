@@ -24,24 +24,34 @@ export function createLag(
   onWarning: (error: Error) => void,
   nowMs: () => number = () => performance.now(),
 ): () => Promise<Sample[]> {
-  let askedMs = Number.NEGATIVE_INFINITY
-  let last: Promise<Sample[]> = Promise.resolve([])
   const ask = async (): Promise<Sample[]> => {
     const admin = broker.admin()
     try {
       const all = await Promise.all(groups.map((group) => lagOf(admin, group)))
       return all.flat()
-    } catch (error) {
-      onWarning(error as Error)
-      return []
     } finally {
       await admin.close()
     }
   }
+  const last = fresh(ask, onWarning, nowMs)
+  return async () => (await last()) ?? []
+}
+
+/** Asks at most every few seconds, and gives the last answer until then; null where asking has failed: `onWarning` hears why. */
+export function fresh<T>(
+  ask: () => Promise<T>,
+  onWarning: (error: Error) => void,
+  nowMs: () => number = () => performance.now(),
+): () => Promise<T | null> {
+  let askedMs = Number.NEGATIVE_INFINITY
+  let last: Promise<T | null> = Promise.resolve(null)
   return () => {
     if (nowMs() - askedMs >= FRESH_MS) {
       askedMs = nowMs()
-      last = ask()
+      last = ask().catch((error: unknown) => {
+        onWarning(error as Error)
+        return null
+      })
     }
     return last
   }

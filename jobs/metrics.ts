@@ -1,26 +1,8 @@
-import type { FollowerCounters } from '#core/dataplane'
+import type { FollowerCounters, FollowerHealth } from '#core/dataplane'
 import type { Counters, Worker } from '#core/runtime'
 import type { SinkCounters } from '#core/warehouse'
 import type { Sample } from '#infra/observability'
-import type { QueryRouter } from '#infra/query-router'
-
-type Labels = Readonly<Record<string, string>>
-
-const counter = (name: string, help: string, labels: Labels, value: number): Sample => ({
-  name: `forestall_${name}_total`,
-  help,
-  kind: 'counter',
-  labels,
-  value,
-})
-
-const gauge = (name: string, help: string, labels: Labels, value: number): Sample => ({
-  name: `forestall_${name}`,
-  help,
-  kind: 'gauge',
-  labels,
-  value,
-})
+import { counter, gauge } from './metrics-samples.ts'
 
 /** Counters of a worker that are counts, and what each counts. */
 const COUNTED = {
@@ -104,39 +86,55 @@ const FOLLOWED = {
   rolledBack: 'Decisions that failed; the one before was put back.',
   expired: 'Decisions whose time was over.',
   superseded: 'Decisions replaced before they were applied.',
+  withdrawn: 'Decisions taken back.',
 } as const satisfies Partial<Record<keyof FollowerCounters, string>>
 
-/** What a follower of decisions has done, and how far behind it is. */
-export function followerSamples(
-  follower: string,
-  topic: string,
-  health: { readonly lag: number; readonly held: number; readonly counters: FollowerCounters },
-): Sample[] {
+/** What a follower of decisions has done, how old what is in force is, and how far behind it is. */
+export function followerSamples(follower: string, topic: string, health: FollowerHealth): Sample[] {
   const labels = { follower, topic }
+  const { counters } = health
   const states = (Object.keys(FOLLOWED) as (keyof typeof FOLLOWED)[]).map((state) =>
     counter(
       'decisions',
       'Decisions by what became of them.',
       { ...labels, state: wordOf(state) },
-      health.counters[state],
+      counters[state],
     ),
   )
+  const issued = (which: string, ms: number): Sample =>
+    gauge(
+      `decisions_${which}_issued_timestamp_seconds`,
+      `When the ${which} decision in force was issued.`,
+      labels,
+      ms / 1000,
+    )
   return [
     ...states,
     gauge('decisions_held', 'Entities with a decision in force.', labels, health.held),
+    gauge(
+      'decisions_waiting',
+      'Entities with a decision that waits for its time or the data plane.',
+      labels,
+      health.waiting,
+    ),
+    issued('oldest', health.oldestIssuedMs),
+    issued('newest', health.newestIssuedMs),
+    gauge('decisions_epoch', 'Highest epoch in force.', labels, health.epoch),
     gauge('follower_lag_records', 'Decisions not yet read; -1: not known.', labels, health.lag),
-  ]
-}
-
-/** What a query router does with the queries of a service. */
-export function routerSamples(service: string, counters: QueryRouter['counters']): Sample[] {
-  const labels = { service }
-  return [
-    counter('router_requests', 'Queries and inserts sent to instances.', labels, counters.requests),
-    counter('router_retries', 'Requests tried again at another instance.', labels, counters.retries),
-    counter('router_hedges', 'Second requests sent because an answer was late.', labels, counters.hedges),
-    counter('router_hedges_won', 'Second requests that answered first.', labels, counters.hedgesWon),
-    counter('router_broken_answers', 'Answers that broke off.', labels, counters.brokenAnswers),
+    gauge(
+      'follower_caught_up',
+      '1: all that stood at the start is in force.',
+      labels,
+      health.caughtUp ? 1 : 0,
+    ),
+    counter('acks', 'Acknowledgements handed to Kafka.', labels, counters.acks),
+    counter('ack_failures', 'Acknowledgements that Kafka did not take.', labels, counters.ackFailures),
+    counter(
+      'data_plane_unreachable',
+      'Tries at a data plane that did not answer.',
+      labels,
+      counters.unreachable,
+    ),
   ]
 }
 

@@ -13,6 +13,7 @@ import { createInlineSolver, createWorkerSolver } from '#infra/solver'
 import { databaseOf } from './connect.ts'
 import { createTopics, prepareTables } from './create-topics.ts'
 import { followTables } from './followed-tables.ts'
+import { createAccuracy } from './metrics-accuracy.ts'
 import { createLag, type ReadBy } from './metrics-lag.ts'
 import { sinkSamples, workerSamples } from './metrics.ts'
 import { createTableSink, createWorkers, type PipelineDeps, prepareRecords } from './pipelines.ts'
@@ -133,6 +134,9 @@ export async function openPipelines<Config>(options: PipelineOptions<Config>): P
     [...workers.keys()].map((part) => readBy(topologies[part], prefix, labelsOf(part))),
     onWarning,
   )
+  // Whoever forecasts says how well.
+  const accuracy =
+    running !== null && workers.has('forecasts') ? createAccuracy(warehouse, onWarning) : () => []
   let stopped = false
   return {
     broker,
@@ -142,7 +146,8 @@ export async function openPipelines<Config>(options: PipelineOptions<Config>): P
     sink,
     async metrics() {
       const moved = [...workers].flatMap(([part, worker]) => workerSamples(worker, labelsOf(part)))
-      return [...moved, ...(running === null ? [] : sinkSamples(sink.metrics)), ...(await lag())]
+      const written = running === null ? [] : sinkSamples(sink.metrics)
+      return [...moved, ...written, ...accuracy(), ...(await lag())]
     },
     async start() {
       await Promise.all([running?.start(), ...[...workers.values()].map((worker) => worker.start())])

@@ -33,6 +33,7 @@ import {
 import type { QueryRouterConfig } from './query-router-config.ts'
 import { createRouterInstances, type RouterInstance } from './query-router-instances.ts'
 import { copySchema } from './query-router-schema.ts'
+import type { RouterMeter } from './router-meter.ts'
 
 /** A query router with everything behind it. */
 export interface OpenRouter {
@@ -83,6 +84,8 @@ export interface OpenRouterOptions {
   readonly mayApply?: () => boolean
   /** Told of every statement that one instance has answered; must be quick and not throw. */
   readonly onQuery?: (query: LoggedQuery) => void
+  /** Counts what goes through. */
+  readonly meter?: Pick<RouterMeter, 'planned' | 'written'>
   readonly onWarning: (error: Error) => void
 }
 
@@ -185,13 +188,16 @@ export async function openQueryRouter(options: OpenRouterOptions): Promise<OpenR
   const homeName = config.home ?? config.instances[0]?.name ?? ''
   const home = set.find(homeName)?.number ?? 0
   const planner = createQueryPlanner(createStatementRouter(rules), placement, () => members, home)
+  const { meter } = options
+  const plan = (request: Parameters<typeof planner.plan>[0]) => planner.plan(request)
+  const log = createWritePath({ layout, topic, writer, view, replicas, clock })
   const router = await startQueryRouter({
     instances: config.instances,
     members: () => members,
     host: config.host,
     port: config.port,
     credentials,
-    plan: (request) => planner.plan(request),
+    plan: meter?.planned(plan) ?? plan,
     isInsertHead: (sql) => {
       const statement = readStatement(sql)
       return statement.kind === 'insert' && statement.isWhole
@@ -199,7 +205,7 @@ export async function openQueryRouter(options: OpenRouterOptions): Promise<OpenR
     isRowFormat,
     fitsKey: (rule, columnType) => fitsColumn(rule.keyType as KeyType, columnType),
     freshness: { ...view, decode: decodeTokens, encode: encodeToken },
-    log: createWritePath({ layout, topic, writer, view, replicas, clock }),
+    log: meter?.written(log) ?? log,
     picker,
     health: () => {
       const views = picker.view(performance.now())

@@ -2,17 +2,19 @@ import { hostname } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
 import { topicName } from '#schemas'
 import { systemClock } from '#core/ports'
-import { type MetricsServer, startMetricsServer } from '#infra/observability'
+import type { MetricsServer } from '#infra/observability'
 import { type CommonArgs, replayPrefix } from './args.ts'
 import { findConnections, findReplay, openBroker, openCodec } from './connect.ts'
 import { errorLines, type ExitCode } from './errors-exit.ts'
 import { readQueryRouterConfig } from './query-router-config.ts'
-import { routerSamples } from './metrics.ts'
+import { createRouterCollect } from './metrics-router.ts'
 import { createLease, type Lease } from './query-router-lease.ts'
 import { type OpenMover, openMover } from './query-router-moves.ts'
 import { type OpenRouter, openQueryRouter } from './query-router-open.ts'
 import { reloadOnHangUp } from './query-router-reload.ts'
+import { createRouterMeter } from './router-meter.ts'
 import { openRouterReports, type RouterReports } from './router-reports.ts'
+import { serveMetrics } from './serve-metrics.ts'
 import { signalled } from './signals.ts'
 
 /** `forestall query-router`. */
@@ -38,16 +40,6 @@ const warn = (error: Error): void => {
 }
 const say = (line: string): void => void process.stderr.write(`${line}\n`)
 
-async function serveMetrics(
-  { metricsPort: port, metricsHost: host }: QueryRouterArgs,
-  collect: () => ReturnType<typeof routerSamples>,
-): Promise<MetricsServer | null> {
-  if (port === null) return null
-  const server = await startMetricsServer({ port, host, collect, onError: warn })
-  say(`metrics at ${server.url}`)
-  return server
-}
-
 /** Runs a query router until it is told to stop. */
 export async function runQueryRouter(asked: QueryRouterArgs): Promise<ExitCode> {
   const config = readQueryRouterConfig(asked.file)
@@ -61,6 +53,7 @@ export async function runQueryRouter(asked: QueryRouterArgs): Promise<ExitCode> 
   const shared = { broker, codec, clock: systemClock, topicPrefix, onWarning: warn }
   const signals = signalled()
   const stopping = new AbortController()
+  const meter = createRouterMeter()
   void signals.stopped.then(() => stopping.abort())
   let opened: OpenRouter | null = null
   let reports: RouterReports | null = null
@@ -79,8 +72,11 @@ export async function runQueryRouter(asked: QueryRouterArgs): Promise<ExitCode> 
       opened: router,
       replayId: args.replayId,
       id: `${hostname()}:query-router:${config.service}`,
-      onPhase: ({ segment, from, to, phase }) =>
-        say(`segment ${segment} ${from} -> ${to || 'none'}: ${phase}`),
+      onPhase({ segment, from, to, phase }) {
+        meter.onPhase(phase)
+        say(`segment ${segment} ${from} -> ${to || 'none'}: ${phase}`)
+      },
+      onPause: (elapsedMs) => meter.onPause(elapsedMs),
       ...(args.snapshotFile === undefined ? {} : { snapshotFile: args.snapshotFile }),
     })
     reports?.begin(router)
@@ -97,14 +93,18 @@ export async function runQueryRouter(asked: QueryRouterArgs): Promise<ExitCode> 
 
   try {
     reports = await openRouterReports({ ...shared, service: config.service, capacity: 0 })
-    const { onQuery } = reports
+    const told = reports
     const router = await openQueryRouter({
       ...shared,
       ...password,
       config,
       standsBy: true,
       mayApply: () => lease?.isHeld() === true,
-      onQuery,
+      meter,
+      onQuery(query) {
+        meter.onQuery(query)
+        told.onQuery(query)
+      },
     })
     opened = router
     if (config.apply) {
@@ -120,8 +120,17 @@ export async function runQueryRouter(asked: QueryRouterArgs): Promise<ExitCode> 
     }
     await router.placed(AbortSignal.any([AbortSignal.timeout(PLACED_WITHIN_MS), stopping.signal]))
     reload = reloadOnHangUp(args.file, config, router, say)
-    const { url, counters } = router.router
-    metrics = await serveMetrics(args, () => routerSamples(config.service, counters))
+    const { url } = router.router
+    const collect = createRouterCollect({
+      broker,
+      service: config.service,
+      opened: router,
+      meter,
+      mover: () => moves,
+      queryLog: () => told.counts(),
+      onWarning: warn,
+    })
+    metrics = await serveMetrics(args, collect, warn)
     const line = { url, service: config.service, instances: config.instances.length, log: router.topic }
     process.stdout.write(
       args.json

@@ -1,9 +1,10 @@
 import { ForestallError, systemClock } from '#core/ports'
 import type { StreamArgs } from './args.ts'
 import { findConnections } from './connect.ts'
-import { type MetricsServer, startMetricsServer } from '#infra/observability'
+import type { MetricsServer } from '#infra/observability'
 import { openPipelines, type Pipelines } from './open-pipelines.ts'
 import { retentionOf } from './retention.ts'
+import { serveMetrics } from './serve-metrics.ts'
 import { signalled } from './signals.ts'
 import { SUBSYSTEMS } from './subsystems.ts'
 
@@ -45,16 +46,6 @@ async function open(args: StreamArgs, onFatal: (error: Error) => void): Promise<
   )
 }
 
-async function serveMetrics(
-  { metricsPort: port, metricsHost: host }: StreamArgs,
-  pipelines: Pipelines,
-): Promise<MetricsServer | null> {
-  if (port === null) return null
-  const server = await startMetricsServer({ port, host, collect: () => pipelines.metrics(), onError: warn })
-  process.stderr.write(`metrics at ${server.url}\n`)
-  return server
-}
-
 const warn = (error: Error): void => void process.stderr.write(`warning: ${error.message}\n`)
 
 /**
@@ -71,7 +62,7 @@ export async function runStream(args: StreamArgs): Promise<number> {
   const timer = setInterval(() => process.stderr.write(`${JSON.stringify(counters())}\n`), REPORT_EVERY_MS)
   let metrics: MetricsServer | null = null
   try {
-    metrics = await serveMetrics(args, pipelines)
+    metrics = await serveMetrics(args, () => pipelines.metrics(), warn)
     await pipelines.start()
     process.stderr.write(
       `streaming ${args.topology} of ${args.subsystem} as slot ${args.slot}; Ctrl-C stops it\n`,

@@ -1,4 +1,5 @@
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client'
+import type { HistogramCounts } from './histogram.ts'
 
 /** One value of one metric. */
 export interface Sample {
@@ -6,9 +7,12 @@ export interface Sample {
   readonly name: string
   /** A sentence for people; that of the first sample of a name counts. */
   readonly help: string
-  readonly kind: 'counter' | 'gauge'
+  readonly kind: 'counter' | 'gauge' | 'histogram'
   readonly labels: Readonly<Record<string, string>>
+  /** Of a histogram: observations. */
   readonly value: number
+  /** Of a histogram. */
+  readonly histogram?: HistogramCounts
 }
 
 /** Reads every value now. */
@@ -29,11 +33,39 @@ export function createExposition(collect: Collect): Exposition {
     contentType: processRegistry.contentType,
     async text() {
       const registry = new Registry()
-      for (const [name, samples] of Map.groupBy(await collect(), (sample) => sample.name))
-        addMetric(registry, name, samples)
-      return Registry.merge([processRegistry, registry]).metrics()
+      const histograms: string[] = []
+      for (const [name, samples] of Map.groupBy(await collect(), (sample) => sample.name)) {
+        if (samples[0]?.kind === 'histogram') histograms.push(histogramText(name, samples))
+        else addMetric(registry, name, samples)
+      }
+      const rest = await Registry.merge([processRegistry, registry]).metrics()
+      return `${rest}${histograms.map((text) => `\n${text}`).join('')}`
     },
   }
+}
+
+/** Of prom-client's own histograms, buckets cannot be set: what the hot path has counted is written here. */
+function histogramText(name: string, samples: readonly Sample[]): string {
+  const lines = [`# HELP ${name} ${samples[0]?.help}`, `# TYPE ${name} histogram`]
+  for (const { labels, histogram } of samples) {
+    if (histogram === undefined) continue
+    const { bounds, counts, count, sum } = histogram
+    let below = 0
+    for (const [i, bound] of bounds.entries()) {
+      below += counts[i] ?? 0
+      lines.push(`${name}_bucket${labelText({ ...labels, le: String(bound) })} ${below}`)
+    }
+    lines.push(`${name}_bucket${labelText({ ...labels, le: '+Inf' })} ${count}`)
+    lines.push(`${name}_sum${labelText(labels)} ${sum}`, `${name}_count${labelText(labels)} ${count}`)
+  }
+  return `${lines.join('\n')}\n`
+}
+
+function labelText(labels: Readonly<Record<string, string>>): string {
+  const escaped = (text: string): string =>
+    text.replaceAll('\\', '\\\\').replaceAll('\n', '\\n').replaceAll('"', '\\"')
+  const all = Object.entries(labels).map(([name, value]) => `${name}="${escaped(value)}"`)
+  return all.length === 0 ? '' : `{${all.join(',')}}`
 }
 
 function addMetric(registry: Registry, name: string, samples: readonly Sample[]): void {

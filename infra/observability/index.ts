@@ -1,2 +1,3 @@
 export { type Collect, createExposition, type Exposition, type Sample } from './exposition.ts'
 export { type MetricsServer, startMetricsServer } from './server.ts'
+export { createHistogram, type HistogramCounts } from './histogram.ts'

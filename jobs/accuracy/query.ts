@@ -52,7 +52,10 @@ GROUP BY subsystem, scope, entity, metric, ${by === 'version' ? 'o.model, o.mode
 ORDER BY subsystem, scope, entity, metric, horizon_ms, model_version`
 
 /** Accuracy of what was issued, one row per series and horizon (and model version). */
-export async function readAccuracy(warehouse: Warehouse, query: AccuracyQuery): Promise<AccuracyRow[]> {
+export async function readAccuracy(
+  warehouse: Pick<Warehouse, 'query'>,
+  query: AccuracyQuery,
+): Promise<AccuracyRow[]> {
   const rows = await warehouse.query<AccuracyRow>(accuracySql(query.by), { since: query.sinceMs })
   return rows.map((row) => ({
     ...row,
@@ -68,7 +71,7 @@ const NEWEST = TABLES.filter(({ record }) => record === 'Forecast')
   .join(' UNION ALL ')
 
 /** When the newest forecast was issued, ms; 0 if there is none: a replay's time is not the clock's. */
-export async function newestIssueMs(warehouse: Warehouse): Promise<number> {
+export async function newestIssueMs(warehouse: Pick<Warehouse, 'query'>): Promise<number> {
   const [row] = await warehouse.query<{ at: number }>(
     `SELECT toUnixTimestamp64Milli(max(at)) AS at FROM (${NEWEST})`,
   )

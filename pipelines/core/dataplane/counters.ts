@@ -22,6 +22,8 @@ export interface FollowerCounters {
   restoreFailures: number
   undecodable: number
   sourceErrors: number
+  /** Reports handed to whoever sends them, those that failed included. */
+  acks: number
   ackFailures: number
   snapshotWrites: number
   snapshotFailures: number
@@ -43,6 +45,7 @@ export const zeroCounters = (): FollowerCounters => ({
   restoreFailures: 0,
   undecodable: 0,
   sourceErrors: 0,
+  acks: 0,
   ackFailures: 0,
   snapshotWrites: 0,
   snapshotFailures: 0,

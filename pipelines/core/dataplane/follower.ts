@@ -49,6 +49,11 @@ export interface FollowerHealth {
   lag: number
   /** Entities with a decision in force. */
   held: number
+  /** When the oldest and the newest decision in force were issued, ms; NaN if none is. */
+  oldestIssuedMs: number
+  newestIssuedMs: number
+  /** Highest epoch in force; NaN if nothing is. */
+  epoch: number
   /** Entities with a decision that waits for its time or for the data plane. */
   waiting: number
   lastWarning: string | null
@@ -98,6 +103,7 @@ export function createFollower<Body>(options: FollowerOptions<Body>): Follower<B
   function ack(decision: Decision<Body>, ackState: Ack['state'], observed: Ack['observed'] = {}): void {
     const { decision_id, entity, epoch } = decision
     const at = { decision_topic: source.topic, follower: id, at_ms: clock.nowMs() }
+    counters.acks++
     const failed = (): void => {
       counters.ackFailures++
     }
@@ -261,11 +267,17 @@ export function createFollower<Body>(options: FollowerOptions<Body>): Follower<B
     lag: () => source.lag(),
     health() {
       const stored = [...entities.values()].map((e) => e.stored())
+      const held = stored.flatMap((e) => e.held ?? [])
+      const known = (value: number): number => (held.length === 0 ? Number.NaN : value)
+      const issued = held.map((decision) => decision.issued_at_ms)
       return {
         state,
         caughtUp: collected === null,
         lag: source.lag(),
-        held: stored.filter((e) => e.held !== null).length,
+        held: held.length,
+        oldestIssuedMs: known(issued.reduce((least, ms) => Math.min(least, ms), Infinity)),
+        newestIssuedMs: known(issued.reduce((most, ms) => Math.max(most, ms), -Infinity)),
+        epoch: known(held.reduce((most, { epoch }) => Math.max(most, epoch), -Infinity)),
         waiting: stored.filter((e) => e.next !== null).length,
         lastWarning,
         counters: { ...counters },

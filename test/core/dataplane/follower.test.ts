@@ -261,6 +261,21 @@ test('an old decision that expires while a newer one is being applied does not u
   expect(plane.inForce.get('a')).toBe('east')
 })
 
+test('how old what is in force is, its epoch and what was reported are told', async () => {
+  const { follower, source, reports } = await liveBench()
+  expect(follower.health()).toMatchObject({ held: 0, oldestIssuedMs: Number.NaN, epoch: Number.NaN })
+  await source.put('a', decision('a', 'west', 5, { issued_at_ms: START_MS - 9000 }))
+  await source.put('b', decision('b', 'west', 7, { issued_at_ms: START_MS - 3000 }))
+  await follower.settled()
+  expect(follower.health()).toMatchObject({
+    held: 2,
+    oldestIssuedMs: START_MS - 9000,
+    newestIssuedMs: START_MS - 3000,
+    epoch: 7,
+    counters: { applied: 2, acks: reports().length, ackFailures: 0 },
+  })
+})
+
 test('a report that cannot be sent changes nothing', async () => {
   const { follower, source, plane } = await liveBench({
     sendAck: () => Promise.reject(new Error('Kafka is away')),

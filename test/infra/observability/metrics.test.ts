@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { type Sample, startMetricsServer } from '#infra/observability'
+import { createHistogram, type Sample, startMetricsServer } from '#infra/observability'
 
 const sample = (over: Partial<Sample>): Sample => ({
   name: 'forestall_things_total',
@@ -38,6 +38,32 @@ test('what is collected is there at each scrape, in the Prometheus format, besid
     expect(await (await fetch(server.url)).text()).toContain('forestall_things_total{topic="a.b"} 5\n')
   } finally {
     await server.stop()
+    await server.stop()
+  }
+})
+
+test('a histogram counts what is at or below each bound', async () => {
+  const latency = createHistogram([0.1, 1])
+  for (const seconds of [0.1, 0.05, 0.5, 30]) latency.observe(seconds)
+  const histogram = latency.read()
+  const server = await open(() => [
+    sample({ name: 'forestall_wait_seconds', kind: 'histogram', labels: { of: 'a"b' }, value: 4, histogram }),
+  ])
+  try {
+    const text = await (await fetch(server.url)).text()
+    const label = String.raw`of="a\"b"`
+    expect(text).toContain(
+      [
+        '# HELP forestall_wait_seconds Things that moved.',
+        '# TYPE forestall_wait_seconds histogram',
+        `forestall_wait_seconds_bucket{${label},le="0.1"} 2`,
+        `forestall_wait_seconds_bucket{${label},le="1"} 3`,
+        `forestall_wait_seconds_bucket{${label},le="+Inf"} 4`,
+        `forestall_wait_seconds_sum{${label}} 30.65`,
+        `forestall_wait_seconds_count{${label}} 4`,
+      ].join('\n'),
+    )
+  } finally {
     await server.stop()
   }
 })

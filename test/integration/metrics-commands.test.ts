@@ -1,0 +1,190 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, expect, inject, onTestFinished, test } from 'vitest'
+import { type RouteBody, type RouteDecision, topicSpec } from '#schemas'
+import { createCodec } from '#core/codec'
+import { makeDecision } from '#core/decisions'
+import { mulberry32 } from '#core/ports'
+import { createBroker } from '#infra/kafka'
+import { createRegistryClient } from '#infra/registry'
+import { replayPrefix } from '../../jobs/args.ts'
+import { failOnLeaks } from '../support/leaks.ts'
+import { uniqueName } from '../support/unique.ts'
+import { until } from '../support/until.ts'
+import { type Instances, startInstances } from './query-router-world.ts'
+
+failOnLeaks()
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url))
+const env: Record<string, string> = {}
+let instances: Instances
+let folder = ''
+
+beforeAll(async () => {
+  env['KAFKA_BROKERS'] = inject('kafkaBrokers')
+  env['SCHEMA_REGISTRY_URL'] = inject('registryUrl')
+  env['CLICKHOUSE_URL'] = inject('clickhouseUrl')
+  folder = mkdtempSync(join(tmpdir(), 'metrics-commands-'))
+  instances = await startInstances(2)
+})
+afterAll(async () => {
+  await instances.stop()
+  rmSync(folder, { recursive: true })
+})
+
+/** A command with `--metrics 0`; resolves once it says where they are. */
+async function start(
+  ...args: string[]
+): Promise<{ child: ChildProcess; url: string; printed: () => string }> {
+  const all = ['jobs/forestall.ts', ...args, '--metrics', '0']
+  const child = spawn(process.execPath, all, { cwd: ROOT, env: { ...process.env, ...env } })
+  onTestFinished(async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return
+    child.kill('SIGTERM')
+    await once(child, 'exit')
+  })
+  let [errors, printed] = ['', '']
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text))
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (printed += text))
+  const url = await until(() => /metrics at (\S+)\n/.exec(errors)?.[1] ?? '', { what: 'its metrics' })
+  return { child, url, printed: () => printed }
+}
+
+const scrape = async (url: string): Promise<string> => (await fetch(url)).text()
+
+/** The value of a series: its name, and labels in any order. */
+function valueOf(text: string, name: string, labels: Record<string, string>): number {
+  const wanted = Object.entries(labels).map(([label, value]) => `${label}="${value}"`)
+  const line = text
+    .split('\n')
+    .find((l) => l.startsWith(`${name}{`) && wanted.every((label) => l.includes(label)))
+  return Number(line?.split(' ').at(-1) ?? Number.NaN)
+}
+
+test('a router tells what it was asked, how its replicas do, and how far behind they are', async () => {
+  const service = uniqueName('svc')
+  const file = join(folder, 'router.json')
+  const config = {
+    service,
+    instances: instances.list.map(({ name, url }) => ({ name, url })),
+    tables: [{ table: 'orders', keyColumn: 'customer' }],
+    segments: 16,
+    replicas: 2,
+    port: 0,
+    changes: 'header',
+    acknowledge: 'first',
+  }
+  writeFileSync(file, JSON.stringify(config))
+  const { url, printed } = await start('query-router', file, '--json')
+  const router = await until(() => /"url":"([^"]+)"/.exec(printed())?.[1] ?? '', { what: 'its address' })
+  const send = async (sql: string, headers: Record<string, string> = {}): Promise<number> => {
+    const answer = await fetch(router, { method: 'POST', body: sql, headers })
+    await answer.text()
+    return answer.status
+  }
+  const create = 'CREATE TABLE orders (customer String, item UInt64) ENGINE = MergeTree ORDER BY customer'
+  expect(await send(create, { 'X-Forestall-Change': 'all' })).toBe(200)
+  for (let i = 0; i < 3; i++) expect(await send(`INSERT INTO orders VALUES ('a', ${i})`)).toBe(200)
+  for (let i = 0; i < 4; i++) expect(await send("SELECT * FROM orders WHERE customer = 'a'")).toBe(200)
+  expect(await send('SELECT count() FROM orders')).not.toBe(200)
+
+  const text = await scrape(url)
+  const count = (name: string, more: Record<string, string> = {}): number =>
+    valueOf(text, `forestall_router_${name}`, { service, ...more })
+  expect(count('statements_total', { kind: 'insert' })).toBe(3)
+  expect(count('statements_total', { kind: 'read' })).toBe(4)
+  expect(count('statements_total', { kind: 'refused' })).toBe(1)
+  expect(count('answers_total', { outcome: 'answered' })).toBe(4)
+  expect(count('answer_seconds_count')).toBe(4)
+  expect(count('answer_seconds_bucket', { le: '+Inf' })).toBe(4)
+  expect(count('writes_total', { outcome: 'acknowledged' })).toBe(3)
+  expect(count('writes_total', { outcome: 'refused' })).toBe(0)
+  expect(count('write_seconds_sum')).toBeGreaterThan(0)
+  expect(count('leads')).toBe(1)
+  for (const { name: replica } of instances.list) {
+    expect(count('instance_up', { replica })).toBe(1)
+    expect(count('instance_segments', { replica })).toBe(16)
+    expect(count('instance_slowness_ratio', { replica })).toBeGreaterThan(0)
+    expect(count('instance_in_flight', { replica })).toBe(0)
+  }
+  expect(count('moves', { phase: 'failed' })).toBe(0)
+
+  // A replica that is gone falls behind what is still written, and is said to be down.
+  const [victim] = instances.list
+  if (victim === undefined) throw new Error('no instance')
+  await victim.process.stop()
+  for (let i = 0; i < 3; i++) expect(await send(`INSERT INTO orders VALUES ('b', ${i})`)).toBe(200)
+  await until(
+    async () => {
+      const now = await scrape(url)
+      const own = { service, replica: victim.name }
+      const isUp = valueOf(now, 'forestall_router_instance_up', own)
+      return isUp === 0 && valueOf(now, 'forestall_router_log_lag_records', own) >= 3
+    },
+    { timeoutMs: 60_000, everyMs: 200, what: 'the replica is down and behind' },
+  )
+}, 120_000)
+
+test('a follower tells what it has put into force, how old that is, and what it has acknowledged', async () => {
+  const replayId = uniqueName('follow')
+  const prefix = replayPrefix(replayId)
+  const topic = 'decisions.traffic.routes'
+  const broker = createBroker({ bootstrapBrokers: inject('kafkaBrokers').split(','), clientId: replayId })
+  const admin = broker.admin()
+  onTestFinished(async () => {
+    await admin.deleteTopics([`${prefix}${topic}`, `${prefix}acks.decisions`])
+    await admin.close()
+    await broker.close()
+  })
+  await admin.ensureTopics([topic, 'acks.decisions'].map((name) => topicSpec(name, { prefix })))
+  const codec = createCodec(createRegistryClient({ url: inject('registryUrl') }))
+  await codec.prepare([{ topic, record: 'RouteDecision' }])
+  const issuedAtMs = Date.now() - 5000
+  const decision = makeDecision<RouteBody>({
+    subsystem: 'traffic-routing',
+    entity: 'paris>web',
+    body: {
+      stream: 'paris>web',
+      paths: [{ path_id: 'p1', region: 'west', weight: 1 }],
+      assignments: [],
+      region_owner: '',
+    },
+    previous: null,
+    issuedAtMs,
+    lifeMs: 600_000,
+    mode: 'apply',
+    replayId,
+    reason: { risk: 0.4, drivers: [], q10: 1, q50: 2, q90: 3, cost_now: 2, cost_after: 1 },
+    inputs: [],
+    modelVersion: 'm1',
+    policyVersion: 'p1',
+    random: mulberry32(3),
+  }) as RouteDecision
+  const { url } = await start('follow', '--table', '--id', 'edge', '--replay-id', replayId)
+  const producer = broker.producer()
+  const bytes = codec.encode(topic, 'RouteDecision', decision)
+  producer.add(`${prefix}${topic}`, 0, Date.now(), Buffer.from('paris>web'), bytes)
+  await producer.flush()
+  await producer.close()
+
+  const labels = { follower: 'edge', topic }
+  const text = await until(
+    async () => {
+      const now = await scrape(url)
+      return valueOf(now, 'forestall_decisions_total', { ...labels, state: 'applied' }) > 0 ? now : ''
+    },
+    { what: 'the decision is in force' },
+  )
+  const of = (name: string): number => valueOf(text, `forestall_${name}`, labels)
+  expect(of('decisions_held')).toBe(1)
+  expect(of('decisions_oldest_issued_timestamp_seconds')).toBe(issuedAtMs / 1000)
+  expect(of('decisions_newest_issued_timestamp_seconds')).toBe(issuedAtMs / 1000)
+  expect(of('decisions_epoch')).toBe(decision.epoch)
+  expect(of('acks_total')).toBeGreaterThan(0)
+  expect(of('ack_failures_total')).toBe(0)
+  expect(of('follower_caught_up')).toBe(1)
+}, 120_000)
