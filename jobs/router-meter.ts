@@ -3,8 +3,8 @@ import type { WriteLog } from '#core/ports'
 import { createHistogram, type HistogramCounts } from '#infra/observability'
 import type { LoggedQuery } from '../pipelines/data-sharding/dataplane.ts'
 
-/** What a statement turned out to be: read by one instance or in parts, another statement for one, rows, for all, refused. */
 const KINDS = ['read', 'statement', 'parts', 'insert', 'change', 'broadcast', 'refused'] as const
+/** What a statement turned out to be: read by one instance or in parts, another statement for one, rows, for all, refused. */
 export type StatementKind = (typeof KINDS)[number]
 
 /** What a router has done, by its own count; each only grows. */
