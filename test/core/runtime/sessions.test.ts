@@ -254,6 +254,45 @@ describe('sessions over any input', () => {
   )
 })
 
+test('a restart reads no further back than maxLengthMs and the gap, and writes nothing by itself', async () => {
+  let replayed = 0
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.integer({ min: -80, max: 110 }), { minLength: 40, maxLength: 200 }),
+      shapes,
+      async (stepsMs, shape) => {
+        const driver = await driverOf(shape, 0)
+        const times: number[] = []
+        for (const [i, stepMs] of stepsMs.entries()) {
+          const at = Math.max(500, ...times) + stepMs
+          times.push(at)
+          driver.pipe(INPUT, 0, 'Flow', flowOf({ at, stream: i % 2, bytes: 1 }), NOW + at)
+          if (i % 20 === 19) await driver.run()
+        }
+        await driver.run()
+        const before = driver.counters.replayed
+        await driver.crash()
+        driver.pipe(INPUT, 0, 'Flow', flowOf({ at: Math.max(...times), stream: 0, bytes: 1 }))
+        await driver.run()
+        // A slice is at most as long as the gap.
+        const { gapMs, graceMs, maxLengthMs } = shape
+        const fromMs = Math.max(...times) - graceMs - maxLengthMs - 5 * gapMs
+        const most = times.length - times.findIndex((at) => at >= fromMs)
+        expect(driver.counters.replayed - before).toBeLessThanOrEqual(most)
+        replayed += driver.counters.replayed - before
+        const after = [sessionsOf(driver), driver.marks(OUTPUT), driver.counters.late]
+        for (let restarts = 0; restarts < 2; restarts++) {
+          await driver.crash()
+          await driver.run()
+        }
+        expect([sessionsOf(driver), driver.marks(OUTPUT), driver.counters.late]).toEqual(after)
+      },
+    ),
+    { numRuns: 60 },
+  )
+  expect(replayed).toBeGreaterThan(0)
+})
+
 function shuffled<T>(items: readonly T[], seed: number): T[] {
   const weigh = (i: number) => Math.imul((i + 1) ^ seed, 0x9e3779b1) >>> 0
   return items
