@@ -1,4 +1,4 @@
-import type { Buffer } from 'node:buffer'
+import { Buffer } from 'node:buffer'
 import { connect, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 
@@ -29,6 +29,14 @@ export interface ConnectionPool {
 }
 
 const CONNECT_TIMEOUT_MS = 2000
+/** All connections read into this: one buffer for each read is a third of what a read costs. */
+const incoming = Buffer.allocUnsafeSlow(64 << 10)
+
+interface Address {
+  readonly host: string
+  readonly port: number
+  readonly isTls: boolean
+}
 
 class PooledConnection implements Connection {
   readonly socket: Socket
@@ -37,9 +45,11 @@ class PooledConnection implements Connection {
   private user: ConnectionUser | null = null
   private readonly pool: { put(connection: PooledConnection): void; gone(connection: PooledConnection): void }
 
-  constructor(socket: Socket, connectEvent: string, pool: PooledConnection['pool']) {
-    this.socket = socket
+  constructor(address: Address, pool: PooledConnection['pool']) {
     this.pool = pool
+    const connectEvent = address.isTls ? 'secureConnect' : 'connect'
+    const socket = address.isTls ? this.connectTls(address) : this.connectPlain(address)
+    this.socket = socket
     socket.setNoDelay(true)
     socket.setTimeout(CONNECT_TIMEOUT_MS)
     socket.once(connectEvent, () => {
@@ -47,11 +57,6 @@ class PooledConnection implements Connection {
       this.user?.onConnected()
     })
     socket.once('timeout', () => socket.destroy(new Error(`No connection within ${CONNECT_TIMEOUT_MS} ms`)))
-    socket.on('data', (bytes) => {
-      // Bytes that nobody asked for.
-      if (this.user === null) socket.destroy()
-      else this.user.onData(bytes)
-    })
     socket.on('end', () => {
       if (this.user === null) socket.destroy()
       else this.user.onEnd()
@@ -61,6 +66,33 @@ class PooledConnection implements Connection {
       this.pool.gone(this)
       this.lose(new Error('The connection was closed before the end of the answer'))
     })
+  }
+
+  private connectPlain({ host, port }: Address): Socket {
+    return connect({
+      host,
+      port,
+      onread: {
+        buffer: incoming,
+        callback: (count) => {
+          // A copy, as whoever gets it may keep it.
+          this.receive(Buffer.from(incoming.subarray(0, count)))
+          return true
+        },
+      },
+    })
+  }
+
+  private connectTls({ host, port }: Address): Socket {
+    const socket = connectTls({ host, port, servername: host })
+    socket.on('data', (bytes) => this.receive(bytes))
+    return socket
+  }
+
+  private receive(bytes: Buffer): void {
+    // Bytes that nobody asked for.
+    if (this.user === null) this.socket.destroy()
+    else this.user.onData(bytes)
   }
 
   use(user: ConnectionUser): void {
@@ -102,8 +134,7 @@ export function createConnectionPool(host: string, port: number, isTls: boolean)
         if (kept.idleUntilMs > now && !kept.socket.destroyed) return kept
         kept.socket.destroy()
       }
-      const socket = isTls ? connectTls({ host, port, servername: host }) : connect({ host, port })
-      const made = new PooledConnection(socket, isTls ? 'secureConnect' : 'connect', owner)
+      const made = new PooledConnection({ host, port, isTls }, owner)
       open.add(made)
       return made
     },

@@ -27,7 +27,7 @@ export function createQueryHandler(deps: HandlerDeps): QueryHandler {
   const reads = createReads(context)
   const writes = createWrites(context)
 
-  async function answerPlan(plan: Plan, asked: Asked): Promise<void> {
+  function answerPlan(plan: Plan, asked: Asked): Promise<void> {
     switch (plan.kind) {
       case 'one':
         return reads.answerOne(plan, asked)

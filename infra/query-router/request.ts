@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer'
 import type { IncomingMessage } from 'node:http'
 import { pipeline, Readable } from 'node:stream'
 import { createBrotliDecompress, createGunzip, createInflate, createZstdDecompress } from 'node:zlib'
@@ -49,11 +50,13 @@ export function readHttp(request: IncomingMessage): RoutedHttp {
   const search = new URLSearchParams(rawQuery)
   const own = new Map<string, string>()
   const params = new Map<string, string>()
-  for (const [name, value] of search) {
-    if (name.startsWith('param_')) params.set(name.slice('param_'.length), value)
-    else if (name.startsWith(OWN_PARAM)) own.set(name.slice(OWN_PARAM.length), value)
+  if (rawQuery !== '') {
+    for (const [name, value] of search) {
+      if (name.startsWith('param_')) params.set(name.slice('param_'.length), value)
+      else if (name.startsWith(OWN_PARAM)) own.set(name.slice(OWN_PARAM.length), value)
+    }
+    for (const name of own.keys()) search.delete(OWN_PARAM + name)
   }
-  for (const name of own.keys()) search.delete(OWN_PARAM + name)
   const isPlain = own.size === 0
   const headers: string[] = []
   let database = search.get('database') ?? ''
@@ -127,36 +130,57 @@ const HEAD_STEP_BYTES = 64 << 10
  * Reads a body that holds a statement: the whole of it, or up to where `isEnough` says that the head of an INSERT is
  * complete. Throws 229 for a statement beyond 16 MiB.
  */
-export async function readStatementBody(
-  body: Readable,
-  isEnough: (text: Buffer) => boolean,
-): Promise<RequestBody> {
+export function readStatementBody(body: Readable, isEnough: (text: Buffer) => boolean): Promise<RequestBody> {
+  const { promise, resolve, reject } = Promise.withResolvers<RequestBody>()
   const chunks: Buffer[] = []
   let bytes = 0
   let nextLook = 0
-  const iterator = body[Symbol.asyncIterator]() as AsyncIterator<Buffer>
-  for (;;) {
-    const { value, done } = await iterator.next()
-    if (done === true)
-      return { head: chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks), rest: null }
-    chunks.push(value)
-    bytes += value.length
-    if (bytes >= nextLook) {
-      nextLook = bytes + HEAD_STEP_BYTES
-      const head = chunks.length === 1 ? value : Buffer.concat(chunks)
-      if (isEnough(head)) return { head, rest: Readable.from(iterate(iterator), { objectMode: false }) }
-    }
-    if (bytes > MAX_STATEMENT_BYTES) {
-      throw new RouterException(
-        229,
-        'QUERY_IS_TOO_LARGE',
-        'The statement is larger than 16 MiB: put INSERT ... FORMAT in the URL and the rows in the body',
-      )
+  const all = (): Buffer => (chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks))
+
+  function onData(chunk: Buffer): void {
+    chunks.push(chunk)
+    bytes += chunk.length
+    try {
+      if (bytes >= nextLook) {
+        nextLook = bytes + HEAD_STEP_BYTES
+        const head = all()
+        if (isEnough(head)) {
+          leave()
+          resolve({ head, rest: Readable.from(iterate(body), { objectMode: false }) })
+        }
+      }
+      if (bytes > MAX_STATEMENT_BYTES) throw tooLarge()
+    } catch (error) {
+      leave()
+      reject(error instanceof Error ? error : new Error(String(error)))
     }
   }
+
+  function leave(): void {
+    body.off('data', onData)
+    body.pause()
+  }
+
+  body.on('data', onData)
+  body.on('end', () => resolve({ head: all(), rest: null }))
+  // Whoever reads the rest hears of errors, too.
+  body.on('error', reject)
+  body.on('close', () => {
+    if (!body.readableEnded) reject(new Error('The request ended before its body did'))
+  })
+  return promise
 }
 
-async function* iterate(iterator: AsyncIterator<Buffer>): AsyncGenerator<Buffer> {
+const tooLarge = (): RouterException =>
+  new RouterException(
+    229,
+    'QUERY_IS_TOO_LARGE',
+    'The statement is larger than 16 MiB: put INSERT ... FORMAT in the URL and the rows in the body',
+  )
+
+/** Without `return`, which would destroy the request: it has yet to be answered. */
+async function* iterate(body: Readable): AsyncGenerator<Buffer> {
+  const iterator = body[Symbol.asyncIterator]() as AsyncIterator<Buffer>
   for (;;) {
     const { value, done } = await iterator.next()
     if (done === true) return

@@ -66,7 +66,7 @@ export function createResponseParser(handler: ResponseHandler, hasNoBody: boolea
     framing = head.framing
     remaining = head.length
     const isEmpty = hasNoBody || head.status === 204 || head.status === 304
-    handler.onHead({ ...head, length: isEmpty ? 0 : head.length })
+    handler.onHead(isEmpty ? { ...head, length: 0 } : head)
     if (isEmpty || (framing === 'length' && remaining === 0)) {
       finish(rest.length)
       handler.onBody(EMPTY, true)
@@ -154,22 +154,32 @@ interface ParsedHead extends ResponseHead {
   readonly keepAliveMs: number
 }
 
+/** Statuses stand at one place: "HTTP/1.1 200 OK". */
+const STATUS_AT = 'HTTP/1.1 '.length
+
 function parseHead(text: string): ParsedHead {
-  const lines = text.split('\r\n')
-  const status = /^HTTP\/1\.([01]) (\d{3}) ?(.*)$/.exec(lines[0] ?? '')
-  if (status === null) throw new Error('An instance does not answer in HTTP/1.1')
+  let eol = endOfLine(text, 0)
+  const status = Number(text.slice(STATUS_AT, STATUS_AT + 3))
+  const minor = text.charAt(STATUS_AT - 2)
+  const isKnown = text.startsWith('HTTP/1.') && (minor === '1' || minor === '0')
+  if (!isKnown || text.charAt(STATUS_AT - 1) !== ' ' || !(status >= 100)) {
+    throw new Error('An instance does not answer in HTTP/1.1')
+  }
   const headers: string[] = []
   let length = -1
   let isChunked = false
-  let keepAliveMs = status[1] === '1' ? DEFAULT_KEEP_ALIVE_MS : 0
-  for (let i = 1; i < lines.length; i++) {
-    const line = lines[i] as string
-    const colon = line.indexOf(':')
-    if (colon <= 0) throw new Error('An answer has a malformed header')
-    const name = line.slice(0, colon)
-    const value = line.slice(colon + 1).trim()
+  let keepAliveMs = minor === '1' ? DEFAULT_KEEP_ALIVE_MS : 0
+  const reason = text.slice(STATUS_AT + 4, eol)
+  while (eol < text.length) {
+    const from = eol + 2
+    eol = endOfLine(text, from)
+    const colon = text.indexOf(':', from)
+    if (colon <= from || colon >= eol) throw new Error('An answer has a malformed header')
+    const name = text.slice(from, colon)
+    const value = text.slice(colon + 1, eol).trim()
     headers.push(name, value)
-    const lower = name.length > 17 ? '' : name.toLowerCase()
+    if (!FRAMING_LENGTHS.has(name.length)) continue
+    const lower = name.toLowerCase()
     if (lower === 'content-length') length = Number(value)
     else if (lower === 'transfer-encoding') isChunked = /\bchunked$/i.test(value)
     else if (lower === 'connection' && /\bclose\b/i.test(value)) keepAliveMs = 0
@@ -180,12 +190,15 @@ function parseHead(text: string): ParsedHead {
   }
   const framing: Framing = isChunked ? 'chunked' : length >= 0 ? 'length' : 'until-close'
   if (framing === 'until-close') keepAliveMs = 0
-  return {
-    status: Number(status[2]),
-    reason: status[3] ?? '',
-    headers,
-    length: isChunked ? -1 : length,
-    framing,
-    keepAliveMs,
-  }
+  return { status, reason, headers, length: isChunked ? -1 : length, framing, keepAliveMs }
+}
+
+/** Lengths of the names that say where an answer ends: other names need not be looked at. */
+const FRAMING_LENGTHS = new Set(
+  ['content-length', 'transfer-encoding', 'connection', 'keep-alive'].map(({ length }) => length),
+)
+
+function endOfLine(text: string, from: number): number {
+  const at = text.indexOf('\r\n', from)
+  return at < 0 ? text.length : at
 }

@@ -1,4 +1,4 @@
-import type { Buffer } from 'node:buffer'
+import { Buffer } from 'node:buffer'
 import type { Readable } from 'node:stream'
 import { type Connection, createConnectionPool } from './connections.ts'
 import { createResponseParser, type ResponseHead, type ResponseParser } from './response-parser.ts'
@@ -43,6 +43,9 @@ export interface Upstream {
   send(request: UpstreamRequest, handler: UpstreamHandler): UpstreamCall
   close(): void
 }
+
+/** A body up to this size is sent with its head in one piece. */
+const JOINED_BYTES = 16 << 10
 
 /** An upstream of HTTP/1.1; `http:` and `https:`. */
 export function createUpstream(base: string): Upstream {
@@ -125,12 +128,13 @@ export function createUpstream(base: string): Upstream {
       }
 
       function write({ socket }: Connection): void {
+        const head = headOf(request)
+        if (isBytes(body) && body.length <= JOINED_BYTES) return void socket.write(joined(head, body))
         socket.cork()
-        socket.write(headOf(request), 'latin1')
+        socket.write(head, 'latin1')
         if (isBytes(body)) socket.write(body)
         socket.uncork()
-        if (body === null || isBytes(body)) return
-        void stream(socket, body)
+        if (body !== null && !isBytes(body)) void stream(socket, body)
       }
 
       async function stream(socket: Connection['socket'], rows: Readable): Promise<void> {
@@ -155,6 +159,14 @@ export function createUpstream(base: string): Upstream {
     },
     close: () => pool.close(),
   }
+}
+
+/** Head and body in one buffer: one plain write costs less than a copy and a write of two. */
+function joined(head: string, body: Buffer): Buffer {
+  const all = Buffer.allocUnsafe(head.length + body.length)
+  all.write(head, 'latin1')
+  body.copy(all, head.length)
+  return all
 }
 
 const isBytes = (body: Buffer | Readable | null): body is Buffer => body instanceof Uint8Array

@@ -19,8 +19,9 @@ export function createExpectedWork(capacity = 4096): ExpectedWork {
       // A slow instance must not teach that the query is long: what is far above counts as a little above.
       const seen = before === undefined ? elapsedMs : Math.min(elapsedMs, 2 * before)
       byForm.set(operation, before === undefined ? seen : KEEP * before + (1 - KEEP) * seen)
+      if (byForm.size <= capacity) return
       const [oldest] = byForm.keys()
-      if (byForm.size > capacity && oldest !== undefined) byForm.delete(oldest)
+      if (oldest !== undefined) byForm.delete(oldest)
     },
   }
 }

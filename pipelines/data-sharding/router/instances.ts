@@ -118,8 +118,10 @@ export function createInstancePicker(
 
   /** Whether `b` would be done clearly sooner than `a`. */
   function isSooner(b: number, a: number, own: number, nowMs: number): boolean {
-    const [workOfA, workOfB] = [(work[a] as number) + own, (work[b] as number) + own]
-    const [slowA, slowB] = [slownessNow(a, nowMs), slownessNow(b, nowMs)]
+    const workOfA = (work[a] as number) + own
+    const workOfB = (work[b] as number) + own
+    const slowA = slownessNow(a, nowMs)
+    const slowB = slownessNow(b, nowMs)
     if (slowA < ALIKE * slowB && slowB < ALIKE * slowA) return workOfB < workOfA - EPSILON
     return workOfB * slowB < workOfA * slowA - EPSILON
   }
@@ -133,30 +135,48 @@ export function createInstancePicker(
     return sound[Math.floor((sound.length - 1) / 2)] ?? 1
   }
 
+  function leastSlow(): number {
+    let least = Infinity
+    for (let i = 0; i < slowness.length; i++) {
+      if (ejected[i] === 0 && isDown[i] === 0) least = Math.min(least, slowness[i] as number)
+    }
+    return least
+  }
+
   function ejectIfSlow(i: number, nowMs: number): void {
     const needed = trial[i] === 1 ? 1 : 4
     if ((answers[i] as number) < needed || ejected[i] === 1 || isDown[i] === 1) return
+    // Most are told from slow ones without the median, which is no less than the least.
+    const slow = slownessNow(i, nowMs)
+    if (slow < ejectAbove * leastSlow()) return
     const out = ejected.reduce<number>((sum, e) => sum + e, 0)
     const present = isGone.reduce<number>((sum, gone) => sum + 1 - gone, 0)
     if ((out + 1) / present > maxEjected) return
-    if (slownessNow(i, nowMs) < ejectAbove * median()) return
+    if (slow < ejectAbove * median()) return
     ejected[i] = 1
     backoff[i] = trial[i] === 1 ? Math.min((backoff[i] as number) * 2, MAX_BACKOFF) : 1
     probeAtMs[i] = nowMs + probeAfterMs * backoff[i]
   }
 
-  /** A draw by weight; the first if they are all nothing. */
-  function draw(candidates: readonly number[], weights: readonly number[] | undefined): number {
-    const last = candidates.length - 1
-    if (weights === undefined)
-      return candidates[Math.min(last, Math.floor(random.uniform() * candidates.length))] ?? -1
-    const total = weights.reduce((sum, w) => sum + w, 0)
-    let left = random.uniform() * total
-    for (let k = 0; k < last; k++) {
-      left -= weights[k] as number
-      if (left < 0) return candidates[k] as number
+  /** A draw by weight, without number `skip` of the list; -1 if there is nobody else. */
+  function draw(candidates: readonly number[], weights: readonly number[] | undefined, skip: number): number {
+    const count = candidates.length
+    const others = skip < 0 ? count : count - 1
+    if (weights === undefined) {
+      const k = Math.min(others - 1, Math.floor(random.uniform() * others))
+      return k >= skip && skip >= 0 ? k + 1 : k
     }
-    return candidates[last] ?? -1
+    let total = 0
+    for (let k = 0; k < count; k++) if (k !== skip) total += weights[k] as number
+    let left = random.uniform() * total
+    let at = -1
+    for (let k = 0; k < count; k++) {
+      if (k === skip) continue
+      at = k
+      left -= weights[k] as number
+      if (left < 0) return k
+    }
+    return at
   }
 
   function pickAmong(
@@ -165,21 +185,23 @@ export function createInstancePicker(
     nowMs: number,
     weights: readonly number[] | undefined,
   ): number {
-    const a = draw(candidates, weights)
+    const first = draw(candidates, weights, -1)
+    const a = candidates[first] ?? -1
     if (candidates.length < 2) return a
-    const rest = candidates.filter((i) => i !== a)
-    const restWeights = weights?.filter((_, k) => candidates[k] !== a)
-    const b = draw(rest, restWeights)
+    const b = candidates[draw(candidates, weights, first)] as number
     // `a` was drawn first: it stays unless the other is better.
     return isSooner(b, a, own, nowMs) ? b : a
   }
 
   return {
     pick(candidates, own, nowMs, weights, avoid = -1) {
+      let count = 0
+      for (const i of candidates) {
+        if (i !== avoid && usable(i)) ejectIfSlow(i, nowMs)
+        if (i !== avoid && usable(i)) count++
+      }
+      if (count === candidates.length) return pickAmong(candidates, own, nowMs, weights)
       let fit = candidates.filter((i) => usable(i) && i !== avoid)
-      for (const i of fit) ejectIfSlow(i, nowMs)
-      fit = fit.filter(usable)
-      if (fit.length === candidates.length) return pickAmong(fit, own, nowMs, weights)
       // Slow ones are better than none, those that are down better than a refusal.
       if (fit.length === 0) fit = candidates.filter((i) => isDown[i] === 0 && i !== avoid)
       if (fit.length === 0) fit = candidates.filter((i) => i !== avoid)

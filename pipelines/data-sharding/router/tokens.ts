@@ -93,22 +93,18 @@ function numberEnd(sql: string, from: number): number {
  */
 export function readTokens(sql: string, until?: (tokens: Tokens) => boolean): Tokens {
   const spans: number[] = []
+  const words: string[] = []
   const tokens: Tokens = {
     sql,
     get count() {
-      return spans.length / 4
+      return words.length
     },
     kind: (i) => spans[4 * i] ?? 0,
     start: (i) => spans[4 * i + 1] ?? sql.length,
     end: (i) => spans[4 * i + 2] ?? sql.length,
     depth: (i) => spans[4 * i + 3] ?? 0,
     text: (i) => (i < 0 ? '' : sql.slice(spans[4 * i + 1] ?? sql.length, spans[4 * i + 2] ?? sql.length)),
-    word(i) {
-      const kind = i < 0 ? 0 : spans[4 * i]
-      return kind === WORD || kind === SYMBOL
-        ? sql.slice(spans[4 * i + 1], spans[4 * i + 2]).toUpperCase()
-        : ''
-    },
+    word: (i) => words[i] ?? '',
   }
   let depth = 0
   for (let i = skipBlank(sql, 0); i < sql.length; ) {
@@ -137,6 +133,7 @@ export function readTokens(sql: string, until?: (tokens: Tokens) => boolean): To
     const isClose = kind === SYMBOL && (c === 41 || c === 93 || c === 125)
     if (isClose) depth--
     spans.push(kind, i, end, depth)
+    words.push(kind === WORD ? sql.slice(i, end).toUpperCase() : kind === SYMBOL ? sql.charAt(i) : '')
     if (kind === SYMBOL && (c === 40 || c === 91 || c === 123)) depth++
     if (until?.(tokens) === true) break
     i = skipBlank(sql, end)
