@@ -21,6 +21,7 @@ const Settings = z
     copiesPerWindow: z.int().positive(),
     leadWindows: z.int().positive(),
     patienceWindows: z.int().positive(),
+    downAfterMs: z.number().positive(),
     patternWindows: z.int().positive(),
     leastProbability: z.number().min(0).max(1),
     maxPatterns: z.int().positive(),

@@ -14,6 +14,8 @@ export class Capacities {
   readonly #seen: Int32Array
   /** What each said last, in work per second: 0 where it is down, -1 where it did not say. */
   readonly #said: Float64Array
+  /** Reports in a row in which each was down: a short absence moves nothing. */
+  readonly #timesDown: Int32Array
   /** Which instances segments may lie on by what is decided: 1 or 0 each. */
   readonly #usable: Float64Array
   /** Work that an instance can do in a window: the mean of what those that are up report. */
@@ -26,6 +28,7 @@ export class Capacities {
     this.#service = service
     this.#seen = new Int32Array(instances).fill(-1)
     this.#said = new Float64Array(instances).fill(UNKNOWN)
+    this.#timesDown = new Int32Array(instances)
     this.#usable = new Float64Array(instances).fill(1)
     if (service.elastic === true) this.#usable.fill(0, service.minInstances)
     this.perWindow = service.capacity
@@ -48,7 +51,9 @@ export class Capacities {
       const row = pipelines.get(instance)
       if (row !== undefined) {
         this.#seen[i] = this.#steps
-        this.#said[i] = row.up_ratio < UP ? 0 : row.capacity_min > 0 ? row.capacity_min : UNKNOWN
+        this.#timesDown[i] = row.up_ratio < UP ? this.#timesDown[i]! + 1 : 0
+        if (this.#timesDown[i] === 0) this.#said[i] = row.capacity_min > 0 ? row.capacity_min : UNKNOWN
+        else if (this.#isDownForLong(i)) this.#said[i] = 0
       }
       if (!this.#isOfLate(i)) this.#said[i] = UNKNOWN
     })
@@ -59,14 +64,19 @@ export class Capacities {
     return this.#seen[i]! >= 0 && this.#steps - this.#seen[i]! <= this.#config.patienceWindows
   }
 
+  #isDownForLong(i: number): boolean {
+    const { downAfterMs, windowMs } = this.#config
+    return this.#timesDown[i]! * windowMs >= downAfterMs
+  }
+
   #measure(pipelines: ReadonlyMap<string, PipelineFeature>): void {
     const now = this.#said.filter((said, i) => said > 0 && pipelines.has(this.#service.instances[i]!))
     if (now.length > 0) this.perWindow = (mean(now) * this.#config.windowMs) / 1000
   }
 
   /**
-   * Capacities in the order of the service's instances: what each reported, 0 for one that is down or that segments are
-   * not to lie on, the mean for one that did not say. Where none would be left, all that are decided count as equal.
+   * Capacities in the order of the service's instances: what each reported, 0 for one that has been down for
+   * `downAfterMs` or that segments are not to lie on, the mean for one that did not say. Where none would be left, all that are decided count as equal.
    */
   list(): Float64Array {
     const known = this.#said.filter((said) => said > 0)
@@ -81,6 +91,7 @@ export class Capacities {
     out.f64(this.perWindow)
     for (let i = 0; i < this.#seen.length; i++) {
       out.varint(this.#seen[i]! + 1)
+      out.varint(this.#timesDown[i]!)
       out.f64(this.#said[i]!)
       out.varint(this.#usable[i]!)
     }
@@ -92,6 +103,7 @@ export class Capacities {
     this.perWindow = from.f64()
     for (let i = 0; i < this.#seen.length; i++) {
       this.#seen[i] = from.varint() - 1
+      this.#timesDown[i] = from.varint()
       this.#said[i] = from.f64()
       this.#usable[i] = from.varint()
     }

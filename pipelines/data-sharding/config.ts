@@ -42,6 +42,8 @@ export interface DataConfig extends WindowSettings, DecisionSettings {
   readonly leadWindows: number
   /** Windows that fewer instances must be wanted before there are fewer. */
   readonly patienceWindows: number
+  /** How long an instance must be reported down, in whole windows, before its segments are placed elsewhere, ms. */
+  readonly downAfterMs: number
   /** Windows per interval of the query patterns, which are published once per interval. */
   readonly patternWindows: number
   /** Patterns less likely than this are not published. */
@@ -62,6 +64,7 @@ export const DEFAULT_DATA_CONFIG: Omit<DataConfig, 'services'> = {
   copiesPerWindow: 5,
   leadWindows: 2,
   patienceWindows: 4,
+  downAfterMs: 10_000,
   patternWindows: 4,
   leastProbability: 0.01,
   maxPatterns: 20_000,
@@ -73,6 +76,7 @@ const POSITIVE = [
   'copiesPerWindow',
   'leadWindows',
   'patienceWindows',
+  'downAfterMs',
   'patternWindows',
   'maxPatterns',
 ] as const

@@ -146,6 +146,43 @@ test('an instance that is down has no segment alone, nor for a window of silence
   expect(run(12, 0.9)).toBeGreaterThan(2)
 })
 
+test('an instance that is down for a moment keeps its segments, also over a restart in between', () => {
+  const names = ['a', 'b', 'c']
+  const patient = dataConfig({
+    ...config,
+    services: [{ ...SERVICE, instances: names }],
+    segments: 12,
+    windowMs: 1000,
+    downAfterMs: 3000,
+  })
+  const [service = SERVICE] = patient.services
+  let world = new ServiceWorld(patient, service)
+  let windows = 0
+  /** Segments on the second instance after some windows in which it was up for this share of its reports. */
+  function run(count: number, upRatio: number): number {
+    for (let w = 0; w < count; w++) {
+      const reports = new Map(
+        names.map((name) => {
+          const row = { up_ratio: name === 'b' ? upRatio : 1, capacity_min: 3 } as PipelineFeature
+          return [name, row] as const
+        }),
+      )
+      const segment_work = new Float64Array(12).fill(10)
+      world.step(windows++ * 1000, { segment_work } as unknown as ServiceFeature, new Map(), reports)
+    }
+    return Array.from({ length: 12 }, (_, s) => world.layout.holds(s, 1)).filter(Boolean).length
+  }
+  expect(run(10, 1)).toBe(4)
+  expect(run(2, 0)).toBe(4)
+  expect(run(1, 1)).toBe(4)
+  expect(run(2, 0)).toBe(4)
+  const out = new ByteWriter()
+  world.encode(out)
+  world = new ServiceWorld(patient, service)
+  world.decode(new ByteReader(out.take()))
+  expect(run(1, 0)).toBe(0)
+})
+
 test('asks for all instances, not for the fewest, where even all of them could not serve the load in time', () => {
   const full = dataConfig({ ...config, services: [{ ...SERVICE, minInstances: 5, maxInstances: 6 }] })
   const [service = SERVICE] = full.services
