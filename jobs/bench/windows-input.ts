@@ -83,7 +83,8 @@ async function sendAll(broker: Broker, codec: RecordCodec, spec: InputSpec): Pro
   await producer.close()
 }
 
-function flowOf(stream: string, event_time_ms: number, random: Random, regions: number): Flow {
+/** A flow as an exporter sends it. */
+export function flowOf(stream: string, event_time_ms: number, random: Random, regions: number): Flow {
   const bits = random.uint32()
   const bytes = 40 + (bits % (MOST_BYTES - 40))
   return {

@@ -21,6 +21,8 @@ export class SessionAssembly<State> {
   readonly #log = new ReplayLog<State>()
   readonly #stateBytes: number
   #settledMs = Number.NEGATIVE_INFINITY
+  /** Start of the slice of the last record. */
+  #seenMs = Number.NEGATIVE_INFINITY
   /** The earliest event time that open sessions rest on. */
   #restsOnMs = Number.POSITIVE_INFINITY
   #incompleteBeforeMs = Number.NEGATIVE_INFINITY
@@ -65,10 +67,18 @@ export class SessionAssembly<State> {
     this.slices.flush()
   }
 
-  /** A record of `timeMs` has been taken in, maybe the first of its slice. */
-  saw(timeMs: number, offset: number, state: () => State): void {
+  /** True if nothing of the slice that an event at `timeMs` belongs to has been seen: then `begin` it. */
+  isNew(timeMs: number): boolean {
+    if (timeMs >= this.#seenMs && timeMs < this.#seenMs + this.#sliceMs) return false
     const startMs = Math.floor(timeMs / this.#sliceMs) * this.#sliceMs
-    if (!this.#log.has(startMs)) this.#log.begin(startMs, offset, state())
+    if (!this.#log.has(startMs)) return true
+    this.#seenMs = startMs
+    return false
+  }
+
+  /** The first record of a slice has been taken in, at this offset and in this state. */
+  begin(timeMs: number, offset: number, state: State): void {
+    this.#log.begin(Math.floor(timeMs / this.#sliceMs) * this.#sliceMs, offset, state)
   }
 
   /** What a restart knows: where its replay begins, slices that end at or before `settledMs` have been put together. */
@@ -102,6 +112,7 @@ export class SessionAssembly<State> {
     this.#settledMs = throughMs
     this.#restsOnMs = this.#sessions.restsOnMs
     const { gapMs, maxLengthMs } = this.#shape
+    this.#seenMs = Number.NEGATIVE_INFINITY
     this.#log.forget(throughMs - maxLengthMs - 1 - 2 * gapMs - 2 * this.#sliceMs)
   }
 

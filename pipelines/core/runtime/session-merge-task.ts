@@ -153,7 +153,7 @@ export class SessionMergeTask implements Task {
       if (live) this.#tooLate(cursor, startMs)
       return
     }
-    this.#assembly.saw(startMs, cursor.offset, () => this.#moment())
+    if (this.#assembly.isNew(startMs)) this.#assembly.begin(startMs, cursor.offset, this.#moment())
     this.#assembly.slices.mergeBlock(startMs, incomplete, reader, cursor.offset)
   }
 

@@ -56,7 +56,7 @@ export class SessionSink implements SourceSink {
 
   add(timeMs: number, row: Row, offset: number, watermarkMs: number): boolean {
     if (!this.#assembly.slices.add(timeMs, row, this.#keySlot, offset, watermarkMs)) return false
-    this.#assembly.saw(timeMs, offset, () => watermarkMs)
+    if (this.#assembly.isNew(timeMs)) this.#assembly.begin(timeMs, offset, watermarkMs)
     return true
   }
 

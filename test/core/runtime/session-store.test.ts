@@ -109,6 +109,17 @@ describe('a store of sessions', () => {
     expect(w.closed.map((line) => line.split(' ')[0])).toEqual(['a@190-190', 'a@210-390', 'a@410-410'])
   })
 
+  test('keeps keys apart that are longer than what lies beside the aggregates', async () => {
+    const w = world()
+    const keys = Array.from(
+      { length: 3000 },
+      (_, i) => `${'a long key, as those of streams are, '.repeat(2)}${i}`,
+    )
+    for (const timeMs of [1, 15, 31]) for (const key of keys) w.add(timeMs, key, 1)
+    await w.settle(1000)
+    expect(w.closed.map((line) => line.split(' 3 ')[0])).toEqual(keys.map((key) => `${key}@1-31`))
+  })
+
   test('keeps memory for the keys that are active, not for all there ever were', async () => {
     const w = world()
     w.add(0, 'stays', 1)
