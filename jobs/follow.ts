@@ -182,7 +182,7 @@ export async function runFollow(asked: FollowArgs): Promise<ExitCode> {
     metrics = await serveMetrics(args, () => running?.metrics() ?? [], warn)
     running =
       args.target === 'print' ? startPrinter(args, broker, codec) : await startFollowing(args, broker, codec)
-    const over = args.forMs === null ? [] : [delay(args.forMs)]
+    const over = args.forMs === null ? [] : [delay(args.forMs, undefined, { ref: false })]
     await Promise.race([signals.stopped, ...over])
   } finally {
     await stop()

@@ -137,7 +137,7 @@ export async function runQueryRouter(asked: QueryRouterArgs): Promise<ExitCode> 
         ? `${JSON.stringify(line)}\n`
         : `${config.service}: queries to ${url}, health at ${url}/forestall/health\n`,
     )
-    const over = args.forMs === null ? [] : [delay(args.forMs)]
+    const over = args.forMs === null ? [] : [delay(args.forMs, undefined, { ref: false })]
     await Promise.race([signals.stopped, ...over])
   } finally {
     signals.release()

@@ -102,7 +102,8 @@ export async function runUp(args: UpArgs): Promise<number> {
 /** Over after the time asked for, or when the recording has ended. */
 async function untilOver(args: UpArgs, session: Session): Promise<void> {
   const time = Promise.withResolvers<void>()
-  const timer = args.forMs === null ? undefined : setTimeout(time.resolve, args.forMs)
+  // Whoever stops it before that is not kept waiting.
+  const timer = args.forMs === null ? undefined : setTimeout(time.resolve, args.forMs).unref()
   await Promise.race([session.ended, time.promise])
   clearTimeout(timer)
 }

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -36,10 +36,16 @@ afterAll(async () => {
   rmSync(folder, { recursive: true })
 })
 
+interface Running {
+  /** Where its metrics are. */
+  readonly url: string
+  readonly printed: () => string
+  /** Ends it as an operator does; resolves with its exit code. */
+  readonly stop: () => Promise<unknown>
+}
+
 /** A command with `--metrics 0`; resolves once it says where they are. */
-async function start(
-  ...args: string[]
-): Promise<{ child: ChildProcess; url: string; printed: () => string }> {
+async function start(...args: string[]): Promise<Running> {
   const all = ['jobs/forestall.ts', ...args, '--metrics', '0']
   const child = spawn(process.execPath, all, { cwd: ROOT, env: { ...process.env, ...env } })
   onTestFinished(async () => {
@@ -50,8 +56,19 @@ async function start(
   let [errors, printed] = ['', '']
   child.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text))
   child.stdout.setEncoding('utf8').on('data', (text: string) => (printed += text))
-  const url = await until(() => /metrics at (\S+)\n/.exec(errors)?.[1] ?? '', { what: 'its metrics' })
-  return { child, url, printed: () => printed }
+  const url = await until(() => /metrics at (\S+)\n/.exec(errors)?.[1] ?? '', {
+    timeoutMs: 60_000,
+    what: 'its metrics',
+  })
+  return {
+    url,
+    printed: () => printed,
+    stop: async () => {
+      const exited = once(child, 'exit')
+      child.kill('SIGTERM')
+      return (await exited)[0]
+    },
+  }
 }
 
 const scrape = async (url: string): Promise<string> => (await fetch(url)).text()
@@ -79,8 +96,11 @@ test('a router tells what it was asked, how its replicas do, and how far behind 
     acknowledge: 'first',
   }
   writeFileSync(file, JSON.stringify(config))
-  const { url, printed } = await start('query-router', file, '--json')
-  const router = await until(() => /"url":"([^"]+)"/.exec(printed())?.[1] ?? '', { what: 'its address' })
+  const { url, printed, stop } = await start('query-router', file, '--json', '--for', '10m')
+  const router = await until(() => /"url":"([^"]+)"/.exec(printed())?.[1] ?? '', {
+    timeoutMs: 60_000,
+    what: 'its address',
+  })
   const send = async (sql: string, headers: Record<string, string> = {}): Promise<number> => {
     const answer = await fetch(router, { method: 'POST', body: sql, headers })
     await answer.text()
@@ -127,7 +147,9 @@ test('a router tells what it was asked, how its replicas do, and how far behind 
     },
     { timeoutMs: 60_000, everyMs: 200, what: 'the replica is down and behind' },
   )
-}, 120_000)
+  // Not only after the ten minutes.
+  expect(await stop()).toBe(0)
+}, 180_000)
 
 test('a follower tells what it has put into force, how old that is, and what it has acknowledged', async () => {
   const replayId = uniqueName('follow')
@@ -164,7 +186,16 @@ test('a follower tells what it has put into force, how old that is, and what it 
     policyVersion: 'p1',
     random: mulberry32(3),
   }) as RouteDecision
-  const { url } = await start('follow', '--table', '--id', 'edge', '--replay-id', replayId)
+  const { url, stop } = await start(
+    'follow',
+    '--table',
+    '--id',
+    'edge',
+    '--replay-id',
+    replayId,
+    '--for',
+    '10m',
+  )
   const producer = broker.producer()
   const bytes = codec.encode(topic, 'RouteDecision', decision)
   producer.add(`${prefix}${topic}`, 0, Date.now(), Buffer.from('paris>web'), bytes)
@@ -177,7 +208,7 @@ test('a follower tells what it has put into force, how old that is, and what it 
       const now = await scrape(url)
       return valueOf(now, 'forestall_decisions_total', { ...labels, state: 'applied' }) > 0 ? now : ''
     },
-    { what: 'the decision is in force' },
+    { timeoutMs: 60_000, what: 'the decision is in force' },
   )
   const of = (name: string): number => valueOf(text, `forestall_${name}`, labels)
   expect(of('decisions_held')).toBe(1)
@@ -187,4 +218,5 @@ test('a follower tells what it has put into force, how old that is, and what it 
   expect(of('acks_total')).toBeGreaterThan(0)
   expect(of('ack_failures_total')).toBe(0)
   expect(of('follower_caught_up')).toBe(1)
-}, 120_000)
+  expect(await stop()).toBe(0)
+}, 180_000)
