@@ -142,6 +142,7 @@ async function runMove(world: World, i: number): Promise<string> {
       reversedAtMs = performance.now()
       driver.send({ do: 'reverse', moveId: move.move_id })
     }
+    if (state.phase === 'failed') process.stderr.write(`${state.move_id} failed: ${state.reason}\n`)
     if (OVER.includes(state.phase)) over.resolve(state.phase)
   }
   world.listeners.add(onPhase)

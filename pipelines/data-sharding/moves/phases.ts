@@ -29,6 +29,8 @@ export type StepResult = Partial<DataMoveState> & { readonly phase: DataMovePhas
 
 /** Comparisons of a move before it is given up. */
 const MOST_ATTEMPTS = 4
+/** Tries to put aside between two blocks before writes are made to wait. */
+const GAP_TRIES = 6
 /** Tries to find both replicas at the same offset: under load they pass one another. */
 const LEVEL_TRIES = 500
 /** Longest wait of one replica for the other in a try, ms. */
@@ -40,10 +42,10 @@ const compareName = (moveId: string): string => `compare:${moveId}`
 
 /**
  * Brings the rows as of one offset to the new instance, aside from its tables. The old one is held up for the time of
- * hard links; it goes on applying the log while its rows are copied.
+ * hard links at most; it goes on applying the log while its rows are copied.
  */
 export async function copyStep(deps: StepDeps): Promise<StepResult> {
-  const { state, from, partition, tables } = deps
+  const { state, from, tables } = deps
   const to = target(deps)
   const name = copyName(state.move_id)
   if (from.applier.nextOf(state.segment) < 0) return failed(`${from.name} does not hold the segment`)
@@ -51,12 +53,8 @@ export async function copyStep(deps: StepDeps): Promise<StepResult> {
   await Promise.all([from.store.discard(name), to.store.discard(name)])
   // What an earlier stay of the segment, or an attempt that failed, has left.
   if ((await to.store.fingerprint(tables)).rows > 0) await to.store.clear(tables)
-  await from.store.stage(name, tables)
-  const offset = await from.applier.between(partition, async (next) => {
-    await timed(deps, () => from.store.snapshot(name, tables))
-    return next
-  })
-  await to.store.stage(name, tables)
+  await Promise.all([from.store.stage(name, tables), to.store.stage(name, tables)])
+  const offset = (await putAsideInAGap(deps, [from], name)) ?? (await putAsideHeld(deps, name))
   await to.store.copyFrom(from.store, name, tables)
   const [had, has] = await Promise.all([
     from.store.fingerprint(tables, name),
@@ -80,14 +78,14 @@ export async function joinStep(deps: StepDeps): Promise<StepResult> {
   return { phase: 'verifying' }
 }
 
-/** Compares both at the same offset; writes wait for hard links, not for the comparison. */
+/** Compares both at the same offset; writes wait for hard links at most, not for the comparison. */
 export async function verifyStep(deps: StepDeps): Promise<StepResult> {
   const { state, from, tables } = deps
   const to = target(deps)
   const name = compareName(state.move_id)
   await Promise.all([from.store.discard(name), to.store.discard(name)])
   await Promise.all([from.store.stage(name, tables), to.store.stage(name, tables)])
-  await putAsideAtOneOffset(deps, to, name)
+  if ((await putAsideInAGap(deps, [from, to], name)) === null) await putAsideAtOneOffset(deps, to, name)
   const [had, has] = await Promise.all([
     from.store.fingerprint(tables, name),
     to.store.fingerprint(tables, name),
@@ -100,6 +98,49 @@ export async function verifyStep(deps: StepDeps): Promise<StepResult> {
 }
 
 /**
+ * Puts aside without holding anything up: what is put aside is as of one offset if nothing was applied meanwhile, which
+ * is seen afterwards. Resolves with the offset; null if the log leaves no gap, and nothing is put aside then.
+ */
+async function putAsideInAGap(
+  deps: StepDeps,
+  peers: readonly MovePeer[],
+  name: string,
+): Promise<number | null> {
+  const { partition, tables, signal } = deps
+  // Waits for what is being applied, so that nothing is half there.
+  const offsets = (): Promise<number[]> =>
+    Promise.all(peers.map(({ applier }) => applier.between(partition, (next) => Promise.resolve(next))))
+  for (let left = GAP_TRIES; left > 0 && !signal.aborted; left--) {
+    const offset = Math.max(...(await offsets()))
+    const late = soon(signal)
+    await Promise.all(peers.map(({ applier }) => applier.reachedPartition(partition, offset, late)))
+    if ((await offsets()).some((next) => next !== offset)) continue
+    await settled(peers.map(({ store }) => store.snapshot(name, tables)))
+    const after = await offsets()
+    if (after.every((next) => next === offset)) {
+      deps.onPause(0)
+      return offset
+    }
+    await Promise.all(peers.map(({ store }) => store.stage(name, tables)))
+  }
+  return null
+}
+
+/** As Promise.all, but nothing of it is under way any more when it rejects. */
+async function settled(work: readonly Promise<void>[]): Promise<void> {
+  await Promise.allSettled(work)
+  await Promise.all(work)
+}
+
+/** Puts aside while the old replica applies nothing. */
+function putAsideHeld(deps: StepDeps, name: string): Promise<number> {
+  return deps.from.applier.between(deps.partition, async (next) => {
+    await timed(deps, () => deps.from.store.snapshot(name, deps.tables))
+    return next
+  })
+}
+
+/**
  * The new replica stands still until both are at the same offset; the old one, which serves, only for its hard links.
  * Comparisons of a partition follow one another (the mover sees to it), so that opposite moves cannot wait for each other.
  */
@@ -108,14 +149,16 @@ async function putAsideAtOneOffset(deps: StepDeps, to: MovePeer, name: string): 
   for (let left = LEVEL_TRIES; left > 0; left--) {
     const isLevel = await to.applier.between(partition, async (offset) => {
       if (from.applier.next(partition) > offset) return false
-      if (!(await from.applier.reachedPartition(partition, offset, soon(signal)))) return false
-      const isHere = await from.applier.between(partition, async (next) => {
-        if (next !== offset) return false
-        await timed(deps, () => from.store.snapshot(name, tables))
-        return true
+      return timed(deps, async () => {
+        if (!(await from.applier.reachedPartition(partition, offset, soon(signal)))) return false
+        const isHere = await from.applier.between(partition, async (next) => {
+          if (next !== offset) return false
+          await from.store.snapshot(name, tables)
+          return true
+        })
+        if (isHere) await to.store.snapshot(name, tables)
+        return isHere
       })
-      if (isHere) await to.store.snapshot(name, tables)
-      return isHere
     })
     if (isLevel) return
     if (signal.aborted) throw stopped()
@@ -146,10 +189,11 @@ export async function reverseStep(deps: StepDeps): Promise<StepResult> {
   return { phase: 'reversed' }
 }
 
-async function timed(deps: StepDeps, work: () => Promise<void>): Promise<void> {
+async function timed<T>(deps: StepDeps, work: () => Promise<T>): Promise<T> {
   const beganMs = deps.nowMs()
-  await work()
+  const result = await work()
   deps.onPause(deps.nowMs() - beganMs)
+  return result
 }
 
 function target({ to, state }: StepDeps): MovePeer {
