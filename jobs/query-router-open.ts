@@ -28,7 +28,7 @@ import {
   type LogWriter,
   type PlacementTable,
   readersOf,
-  readStatement,
+  isInsertHead,
 } from '../pipelines/data-sharding/dataplane.ts'
 import type { QueryRouterConfig } from './query-router-config.ts'
 import { createRouterInstances, type RouterInstance } from './query-router-instances.ts'
@@ -198,10 +198,7 @@ export async function openQueryRouter(options: OpenRouterOptions): Promise<OpenR
     port: config.port,
     credentials,
     plan: meter?.planned(plan) ?? plan,
-    isInsertHead: (sql) => {
-      const statement = readStatement(sql)
-      return statement.kind === 'insert' && statement.isWhole
-    },
+    isInsertHead,
     isRowFormat,
     fitsKey: (rule, columnType) => fitsColumn(rule.keyType as KeyType, columnType),
     freshness: { ...view, decode: decodeTokens, encode: encodeToken },

@@ -8,6 +8,7 @@ import {
   createPlacementTable,
   createQueryPlanner,
   createStatementRouter,
+  isInsertHead,
   isRowFormat,
 } from '../../pipelines/data-sharding/router/index.ts'
 import { plainTwoChoices } from './router-two-choices.ts'
@@ -62,7 +63,7 @@ if (process.send !== undefined) {
     members: () => everyone,
     credentials: [],
     plan: (request) => planner.plan(request),
-    isInsertHead: () => false,
+    isInsertHead,
     isRowFormat,
     fitsKey: () => true,
     freshness: {

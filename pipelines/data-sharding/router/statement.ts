@@ -142,6 +142,13 @@ function insertsAfterWith(tokens: Tokens): boolean {
   return false
 }
 
+/** Whether the text begins with the whole head of an INSERT with rows. Most statements are told by their first word. */
+export function isInsertHead(sql: string): boolean {
+  if (readTokens(sql, () => true).word(0) !== 'INSERT') return false
+  const statement = readStatement(sql)
+  return statement.kind === 'insert' && statement.isWhole
+}
+
 /** True once the newest token is the last one of the head of an INSERT with rows. */
 function endsInsertHead(tokens: Tokens): boolean {
   const last = tokens.count - 1

@@ -4,6 +4,7 @@ import { segmentOf } from '../../../pipelines/data-sharding/placement/index.ts'
 import {
   createStatementRouter,
   type FanOut,
+  isInsertHead,
   readStatement,
   type Route,
   type RouterRules,
@@ -207,6 +208,12 @@ test('the head of an INSERT ends where its rows begin', () => {
     target: { database: 'shop', table: 'orders' },
   })
   expect(readStatement('INSERT INTO orders (customer, tot')).toMatchObject({ kind: 'insert', isWhole: false })
+  expect(isInsertHead(`/* rows */ ${sql}`)).toBe(true)
+  expect(isInsertHead('insert into orders values')).toBe(true)
+  expect(isInsertHead('INSERT INTO orders (customer, tot')).toBe(false)
+  expect(isInsertHead('INSERT INTO orders SELECT 1')).toBe(false)
+  expect(isInsertHead('SELECT 1')).toBe(false)
+  expect(isInsertHead('')).toBe(false)
 })
 
 test('no text makes it throw or loop', () => {
