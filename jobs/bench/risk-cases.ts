@@ -13,7 +13,7 @@ export interface RiskProtocol {
   /** Limits: these quantiles of the last `history` steps, set anew each midnight. */
   readonly levels: readonly number[]
   readonly history: number
-  /** First step of questions. */
+  /** First step of questions; those before the scored ones teach. */
   readonly from: number
 }
 
@@ -23,8 +23,8 @@ export interface RiskCase {
   readonly level: number
   readonly risk: RawRisk
   readonly crossed: 0 | 1
-  /** Largest value of the horizon. */
-  readonly largest: number
+  /** The values of the horizon. */
+  readonly coming: Float64Array
 }
 
 /** All questions about one series, in time order; each uses what was known when it was asked. */
@@ -64,7 +64,7 @@ export function* casesOf(
       const crossed = coming.some((value) => value > limit) ? 1 : 0
       yield {
         key,
-        largest: Math.max(...coming),
+        coming,
         level,
         risk: { issuedAtMs, horizonMs: horizon * stepMs, raw, limit, side: 'above' },
         crossed,

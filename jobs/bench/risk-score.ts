@@ -18,7 +18,7 @@ export interface RiskFigures {
   readonly brierRaw: number
   /** Brier score of always saying the share of crossings of the same cases, by level: it knows the future. */
   readonly brierBase: number
-  /** 1 - brier / brierBase. */
+  /** 1 - brier / brierBase; NaN where all outcomes were the same. */
   readonly skill: number
   readonly skillRaw: number
   readonly ece: number
@@ -39,10 +39,8 @@ export function replayCases(cases: readonly RiskCase[], stepMs: number, scoredFr
       const past = ordered[due] as RiskCase
       const untilMs = past.risk.issuedAtMs + past.risk.horizonMs
       if (untilMs > risk.issuedAtMs) break
-      // One value that tells what all values of the horizon told, then the end of the horizon.
-      const name = `${past.key}@${past.level}`
-      tracked.observe(name, past.risk.issuedAtMs + stepMs, past.largest)
-      tracked.observe(name, untilMs, Number.NEGATIVE_INFINITY)
+      for (const [i, value] of past.coming.entries())
+        tracked.observe(`${past.key}@${past.level}`, past.risk.issuedAtMs + (i + 1) * stepMs, value)
     }
     const said = tracked.issue(`${key}@${level}`, risk)
     if (risk.issuedAtMs < scoredFromMs) continue
@@ -67,12 +65,15 @@ export function figuresOf(scored: Scored, level?: number): RiskFigures {
     brier,
     brierRaw,
     brierBase,
-    skill: 1 - brier / brierBase,
-    skillRaw: 1 - brierRaw / brierBase,
+    skill: skillOf(brier, brierBase),
+    skillRaw: skillOf(brierRaw, brierBase),
     ece: calibrationError(said, crossed),
     eceRaw: calibrationError(raw, crossed),
   }
 }
+
+const skillOf = (brier: number, brierBase: number): number =>
+  brierBase > 0 ? 1 - brier / brierBase : Number.NaN
 
 function baseScore(levels: readonly number[], crossed: readonly number[]): number {
   let sum = 0

@@ -4,6 +4,7 @@ import { gunzipSync } from 'node:zlib'
 import { atMost, renderTable, type Target } from '#core/evaluation'
 import { loadAbilene, type Series } from './forecast-data.ts'
 import { casesOf, type RiskProtocol } from './risk-cases.ts'
+import { totalsOf } from './risk-scopes.ts'
 import { figuresOf, type RiskFigures, replayCases, type Scored } from './risk-score.ts'
 
 /** What `npm run bench -- risk` prints last. */
@@ -19,6 +20,8 @@ export interface RiskBench {
   readonly abilene: RiskFigures
   readonly worldcup: RiskFigures
   readonly both: RiskFigures
+  /** Abilene again: other horizons of the pairs, and limits of what capacities belong to, an hour ahead. */
+  readonly further: Readonly<Record<string, RiskFigures>>
   readonly targets: readonly Target[]
 }
 
@@ -26,8 +29,8 @@ const STEP_MS = 300_000
 const DAY = 288
 const LEVELS = [0.8, 0.9, 0.95]
 const COMMON = { stepMs: STEP_MS, day: DAY, horizon: 12, levels: LEVELS }
-/** Limits from the last three days; questions from the fourth day on, scored from the sixth. */
-const ABILENE: RiskProtocol = { ...COMMON, history: 3 * DAY, from: 3 * DAY }
+/** Limits from the last three days; questions from the second day on, scored from the sixth. */
+const ABILENE: RiskProtocol = { ...COMMON, history: 3 * DAY, from: DAY }
 const ABILENE_SCORED = 5 * DAY
 /** Limits from the last week; questions from the ninth day on, scored from the 25th of May. */
 const WORLDCUP: RiskProtocol = { ...COMMON, history: 7 * DAY, from: 8 * DAY }
@@ -52,17 +55,40 @@ function loadWorldCup(dataDir: string): Series {
 }
 
 function rowsOf(trace: string, scored: Scored) {
-  const row = (name: string, { cases, frequency, ...rest }: RiskFigures) => ({
-    plan: `${trace} ${name}`,
-    metrics: { cases, crossed: 100 * frequency, ...rest },
-  })
   return [
-    row('all', figuresOf(scored)),
-    ...LEVELS.map((level) => row(`q${100 * level}`, figuresOf(scored, level))),
+    rowOf(`${trace} all`, figuresOf(scored)),
+    ...LEVELS.map((level) => rowOf(`${trace} q${100 * level}`, figuresOf(scored, level))),
   ]
 }
 
-function table(abilene: Scored, worldcup: Scored): string {
+/** Questions about days 6 and 7 of the Abilene series given. */
+function scoredAbilene(series: readonly Series[], horizon: number): Scored {
+  const scoredFromMs = series[0]?.timesMs[ABILENE_SCORED] as number
+  const cases = series.flatMap((one) => [...casesOf(one, { ...ABILENE, horizon })])
+  return replayCases(cases, STEP_MS, scoredFromMs)
+}
+
+/** Shorter horizons of the pairs, and the totals that capacities belong to. */
+function furtherRows(pairs: readonly Series[]): Record<string, RiskFigures> {
+  const { origins, destinations, network } = totalsOf(pairs)
+  const rows: readonly (readonly [name: string, series: readonly Series[], horizon: number])[] = [
+    ['pairs, 15 min', pairs, 3],
+    ['pairs, 30 min', pairs, 6],
+    ['origins, 60 min', origins, 12],
+    ['destinations, 60 min', destinations, 12],
+    ['network, 60 min', network, 12],
+  ]
+  return Object.fromEntries(
+    rows.map(([name, series, horizon]) => [name, figuresOf(scoredAbilene(series, horizon))]),
+  )
+}
+
+const rowOf = (plan: string, { cases, frequency, ...rest }: RiskFigures) => ({
+  plan,
+  metrics: { cases, crossed: 100 * frequency, ...rest },
+})
+
+function table(abilene: Scored, worldcup: Scored, further: Readonly<Record<string, RiskFigures>>): string {
   return renderTable({
     title: 'Risk: a limit is crossed within the next hour',
     columns: [
@@ -75,7 +101,11 @@ function table(abilene: Scored, worldcup: Scored): string {
       { key: 'ece', heading: 'ECE', decimals: 4 },
       { key: 'eceRaw', heading: 'raw ECE', decimals: 4 },
     ],
-    rows: [...rowsOf('Abilene', abilene), ...rowsOf('WorldCup', worldcup)],
+    rows: [
+      ...rowsOf('Abilene', abilene),
+      ...rowsOf('WorldCup', worldcup),
+      ...Object.entries(further).map(([name, figures]) => rowOf(`Abilene ${name}`, figures)),
+    ],
   })
 }
 
@@ -96,17 +126,16 @@ const atLeast = (name: string, value: number, target: number): Target => ({
 /** Calibration of risks on replayed traces. `dataDir`: the folder of the replay data. */
 export function benchRisk(dataDir: string, print: (line: string) => void): RiskBench {
   const pairs = loadAbilene(dataDir)
-  const scoredFromMs = pairs[0]?.timesMs[ABILENE_SCORED] as number
-  const abileneCases = pairs.flatMap((series) => [...casesOf(series, ABILENE)])
-  const abilene = replayCases(abileneCases, STEP_MS, scoredFromMs)
+  const abilene = scoredAbilene(pairs, COMMON.horizon)
   const siteCases = [...casesOf(loadWorldCup(dataDir), WORLDCUP)]
   const worldcup = replayCases(siteCases, STEP_MS, WORLDCUP_SCORED_MS)
-  print(table(abilene, worldcup))
+  const further = furtherRows(pairs)
+  print(table(abilene, worldcup, further))
   print(
     'Limits: quantiles of the days before, set anew each midnight. Base rate: the share of the scored cases',
   )
   print(
-    'themselves, by level, which nobody knows in advance. The terms of the calibration were chosen on Abilene.',
+    'themselves, by level, which nobody knows in advance. Days 6 and 7 of Abilene, World Cup from 25 May.',
   )
   const both = figuresOf(joined(abilene, worldcup))
   const [a, w] = [figuresOf(abilene), figuresOf(worldcup)]
@@ -120,6 +149,7 @@ export function benchRisk(dataDir: string, print: (line: string) => void): RiskB
     abilene: a,
     worldcup: w,
     both,
+    further,
     targets: [
       atMost('ECE Abilene', a.ece, 0.03),
       atMost('ECE WorldCup', w.ece, 0.03),

@@ -1,6 +1,8 @@
 import type { ByteReader, ByteWriter } from '#core/math'
 import type { Side } from './crossing.ts'
+import { DirectRisk } from './direct-risk.ts'
 import { OnlineCalibration, type OnlineCalibrationOptions } from './online-calibration.ts'
+import { PAST_TERMS, PastHorizons } from './past-horizons.ts'
 
 /** A risk as it was said, before calibration. */
 export interface RawRisk {
@@ -14,42 +16,39 @@ export interface RawRisk {
 
 /** What is waited for: one risk per series at a time, so that overlapping horizons do not count one crossing twice. */
 interface Pending {
-  untilMs: number
-  raw: number
-  limit: number
-  above: boolean
+  readonly untilMs: number
+  readonly horizonMs: number
+  readonly raw: number
+  readonly limit: number
+  readonly above: boolean
   crossed: boolean
   /** Worst value so far: the largest if the bad side is above, else the smallest; NaN before the first. */
   worst: number
-  /** Share of crossings among the outcomes before, and how near the limit the worst value of the last one was. */
-  lately: number
-  near: number
+  /** What was known of the horizons before. */
+  readonly past: Float64Array
+  /** The direct estimate when it was said. */
+  readonly direct: number
 }
 
-/** What is known of a series' outcomes. */
-interface Past {
-  share: number
-  /** Worst value of the last horizon; NaN: none. */
-  worst: number
+/** One series with risks. */
+interface Tracked {
+  readonly past: PastHorizons
+  pending: Pending | undefined
 }
 
-/** An outcome counts for 1/12 of the share: half a day of hours. Before the first, nothing is known but that limits are rarely crossed. */
-const SHARE_OF_ONE = 1 / 12
-const SHARE_AT_FIRST = 0.1
-const NO_PAST: Past = { share: SHARE_AT_FIRST, worst: Number.NaN }
-/** Share of the limit that is added to both before the logarithm of their ratio: zeros are then as far away as a twentieth. */
-const OFFSET = 0.05
-/** Further from the limit than this (a factor of 1.6) all values are equally far: chosen on other periods and series than the scored ones. */
-const MOST_NEAR = 0.5
+/** Further below the limit than this (a factor of 1.6) all values are equally far: chosen on other periods and series than the scored ones. */
+const FURTHEST = -0.5
 
 /**
- * Calibrates the risks of a scope by what became of them. Values are observed as they come; a risk is calibrated with
- * what had been observed by then, so that replay and live say the same, and nothing looks ahead. O(1) per call.
+ * Calibrates the risks of a scope by what became of them, together with a direct estimate from what its series did lately.
+ * Values are observed as they come; a risk is calibrated with what had been observed by then, so that replay and live say the same,
+ * and nothing looks ahead. O(1) per call; a series is held from its first risk on.
  */
 export class TrackedRisks {
   readonly calibration: OnlineCalibration
-  readonly #pending = new Map<string, Pending>()
-  readonly #past = new Map<string, Past>()
+  readonly #direct = new DirectRisk()
+  readonly #tracked = new Map<string, Tracked>()
+  readonly #terms = new Float64Array(PAST_TERMS)
 
   constructor(options: OnlineCalibrationOptions = {}) {
     this.calibration = new OnlineCalibration(options)
@@ -57,75 +56,93 @@ export class TrackedRisks {
 
   /** A value of a series. Times of a series must not fall; one that is not finite crosses nothing. */
   observe(key: string, timeMs: number, value: number): void {
-    const pending = this.#pending.get(key)
-    if (pending === undefined) return
-    if (timeMs <= pending.untilMs) {
-      const { above, limit, worst } = pending
-      pending.crossed ||= above ? value > limit : value < limit
-      if (Number.isFinite(value) && !(above ? value <= worst : value >= worst)) pending.worst = value
-    }
-    if (timeMs < pending.untilMs) return
-    this.calibration.learn(pending.raw, pending.crossed, pending.lately, pending.near)
-    this.#pending.delete(key)
-    const { share, worst } = this.#past.get(key) ?? NO_PAST
-    this.#past.set(key, {
-      share: share + SHARE_OF_ONE * (Number(pending.crossed) - share),
-      worst: Number.isNaN(pending.worst) ? worst : pending.worst,
-    })
+    const tracked = this.#tracked.get(key)
+    if (tracked === undefined) return
+    const { past, pending } = tracked
+    const isLate = pending !== undefined && timeMs > pending.untilMs
+    if (isLate) this.#end(tracked, pending)
+    past.observe(value)
+    if (pending === undefined || isLate) return
+    const { above, limit, worst, untilMs } = pending
+    pending.crossed ||= above ? value > limit : value < limit
+    if (Number.isFinite(value) && !(above ? value <= worst : value >= worst)) pending.worst = value
+    if (timeMs === untilMs) this.#end(tracked, pending)
   }
 
   /** The calibrated probability of a risk; its outcome will be learnt from, unless that of an earlier one is still open. */
   issue(key: string, risk: RawRisk): number {
     const { issuedAtMs, horizonMs, raw, limit, side } = risk
-    const { share: lately, worst } = this.#past.get(key) ?? NO_PAST
-    const near = nearness(worst, limit, side)
-    if (Number.isFinite(raw) && Number.isFinite(limit) && !this.#pending.has(key)) {
-      const untilMs = issuedAtMs + horizonMs
-      const above = side === 'above'
-      this.#pending.set(key, { untilMs, raw, limit, above, crossed: false, worst: Number.NaN, lately, near })
+    if (!Number.isFinite(raw) || !Number.isFinite(limit)) return raw
+    let tracked = this.#tracked.get(key)
+    if (tracked === undefined) {
+      tracked = { past: new PastHorizons(), pending: undefined }
+      this.#tracked.set(key, tracked)
     }
-    return this.calibration.calibrate(raw, lately, near)
+    const terms = this.#terms
+    tracked.past.terms(risk, raw, terms)
+    const direct = this.#direct.probability(terms)
+    tracked.pending ??= {
+      untilMs: issuedAtMs + horizonMs,
+      horizonMs,
+      raw,
+      limit,
+      above: side === 'above',
+      crossed: false,
+      worst: Number.NaN,
+      past: terms.slice(),
+      direct,
+    }
+    return this.calibration.calibrate(raw, nearOf(terms), direct)
+  }
+
+  #end(tracked: Tracked, { raw, crossed, past, direct, worst, untilMs, horizonMs }: Pending): void {
+    // With the direct estimate as it was: it has learnt since, from limits of the same series and hour among others.
+    this.calibration.learn(raw, crossed, nearOf(past), direct)
+    this.#direct.learn(past, crossed)
+    tracked.past.end(untilMs, horizonMs, worst)
+    tracked.pending = undefined
   }
 
   encode(writer: ByteWriter): void {
     this.calibration.encode(writer)
-    writer.varint(this.#pending.size)
-    for (const [key, { untilMs, raw, limit, above, crossed, worst, lately, near }] of this.#pending) {
+    this.#direct.encode(writer)
+    writer.varint(this.#tracked.size)
+    for (const [key, { past, pending }] of this.#tracked) {
       writer.text(key)
-      for (const value of [lately, near, worst, untilMs, raw, limit]) writer.f64(value)
-      writer.u8(Number(above) + 2 * Number(crossed))
-    }
-    writer.varint(this.#past.size)
-    for (const [key, { share, worst }] of this.#past) {
-      writer.text(key)
-      writer.f64(share)
-      writer.f64(worst)
+      past.encode(writer)
+      writer.u8(pending === undefined ? 0 : 1 + Number(pending.above) + 2 * Number(pending.crossed))
+      if (pending !== undefined) encodePending(writer, pending)
     }
   }
 
   /** Takes over what `encode` wrote. */
   decode(reader: ByteReader): void {
     this.calibration.decode(reader)
-    this.#pending.clear()
+    this.#direct.decode(reader)
+    this.#tracked.clear()
     for (let left = reader.varint(); left > 0; left--) {
       const key = reader.text()
-      const [lately, near, worst] = [reader.f64(), reader.f64(), reader.f64()]
-      const [untilMs, raw, limit] = [reader.f64(), reader.f64(), reader.f64()]
+      const past = new PastHorizons()
+      past.decode(reader)
       const flags = reader.u8()
-      const [above, crossed] = [(flags & 1) === 1, flags >= 2]
-      this.#pending.set(key, { untilMs, raw, limit, above, crossed, worst, lately, near })
-    }
-    this.#past.clear()
-    for (let left = reader.varint(); left > 0; left--) {
-      this.#past.set(reader.text(), { share: reader.f64(), worst: reader.f64() })
+      this.#tracked.set(key, { past, pending: flags === 0 ? undefined : decodePending(reader, flags - 1) })
     }
   }
 }
 
-/** Logarithm of a value over its limit, towards the bad side, within `MOST_NEAR`; 0 where nothing is known or the limit is not positive. */
-function nearness(value: number, limit: number, side: Side): number {
-  if (!(limit > 0) || Number.isNaN(value)) return 0
-  const offset = OFFSET * limit
-  const ratio = Math.log((Math.max(0, value) + offset) / (limit + offset))
-  return Math.max(-MOST_NEAR, Math.min(MOST_NEAR, side === 'above' ? ratio : -ratio))
+/** How near the limit the worst value of the horizon before was: its logarithm over the limit, at least -0.5. */
+const nearOf = (past: Float64Array): number => Math.max(FURTHEST, (past[1] as number) / 2)
+
+function encodePending(writer: ByteWriter, { past, ...pending }: Pending): void {
+  const { untilMs, horizonMs, raw, limit, worst, direct } = pending
+  for (const value of [untilMs, horizonMs, raw, limit, worst, direct]) writer.f64(value)
+  for (const value of past) writer.f64(value)
+}
+
+function decodePending(reader: ByteReader, flags: number): Pending {
+  const [untilMs, horizonMs] = [reader.f64(), reader.f64()]
+  const [raw, limit, worst, direct] = [reader.f64(), reader.f64(), reader.f64(), reader.f64()]
+  const past = Float64Array.from({ length: PAST_TERMS }, () => reader.f64())
+  const [above, crossed] = [(flags & 1) === 1, flags >= 2]
+  return { untilMs, horizonMs, raw, limit, above, crossed, worst, past, direct }
 }

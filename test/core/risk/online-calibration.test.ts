@@ -42,7 +42,7 @@ function drifting(count: number, from: number) {
 }
 
 test('follows a forecast that begins to say too much', () => {
-  const calibration = new OnlineCalibration()
+  const calibration = new OnlineCalibration({ forgetting: 0.999 })
   const said: number[] = []
   const raw: number[] = []
   const crossed: number[] = []

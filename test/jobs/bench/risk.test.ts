@@ -16,7 +16,7 @@ function cases(flipFrom: number): RiskCase[] {
       level: 0.9,
       risk: { issuedAtMs, horizonMs: HOUR, raw, limit: 1, side: 'above' },
       crossed: crossed ? 1 : 0,
-      largest: crossed ? 2 : 0.5,
+      coming: Float64Array.from({ length: HOUR }, (_, step) => (crossed && step === 7 ? 2 : 0.5)),
     }
   })
 }
