@@ -7,6 +7,8 @@ import { type Mover, replicaOrder } from '../../pipelines/data-sharding/dataplan
 import { openPipelines, type Pipelines } from '../open-pipelines.ts'
 import { type OpenRouter, openQueryRouter } from '../query-router-open.ts'
 import { openMover } from '../query-router-moves.ts'
+import { createRouterCollect } from '../metrics-router.ts'
+import { createRouterMeter } from '../router-meter.ts'
 import { openRouterReports, type RouterReports } from '../router-reports.ts'
 import { type Balance, createBalance } from './data-balance.ts'
 import { createDataClient, type DataClient } from './data-client.ts'
@@ -62,6 +64,8 @@ const INPUTS = ['logs.queries', 'telemetry.pipelines'] as const
 export interface DataParts {
   readonly instances: DataInstances
   readonly pipelines: Pipelines
+  /** What the router counts, its replicas and its moves. */
+  readonly routerMetrics: Pipelines['metrics']
   readonly opened: OpenRouter
   readonly reports: RouterReports
   readonly followers: DataFollowers
@@ -137,11 +141,14 @@ async function openParts(
     hashed: INSTANCES,
   })
   const routerConfig = demoRouterConfig(instances.list)
+  const meter = createRouterMeter()
   const opened = await openQueryRouter({
     ...shared,
     config: routerConfig,
     random: mulberry32(seed),
+    meter,
     onQuery(query) {
+      meter.onQuery(query)
       reports.onQuery(query)
       if (query.keys.length > 0) balance.note(query.instance)
     },
@@ -155,8 +162,14 @@ async function openParts(
     replayId,
     id: 'query-router',
     reversibleMs: REVERSIBLE_MS,
-    onPhase: (state) => moves.onPhase(state),
-    onPause: (elapsedMs) => moves.onPause(elapsedMs),
+    onPhase(state) {
+      meter.onPhase(state.phase)
+      moves.onPhase(state)
+    },
+    onPause(elapsedMs) {
+      meter.onPause(elapsedMs)
+      moves.onPause(elapsedMs)
+    },
   })
   undo.push(() => moving.stop())
   const { mover, follower } = moving
@@ -168,9 +181,19 @@ async function openParts(
   const followers = await followData(following)
   undo.push(() => scaler.stop())
   undo.push(() => followers.stop())
+  const routerMetrics = createRouterCollect({
+    broker,
+    service: SERVICE,
+    opened,
+    meter,
+    mover: () => moving,
+    queryLog: () => reports.counts(),
+    onWarning,
+  })
   return {
     instances,
     pipelines,
+    routerMetrics,
     opened,
     reports,
     followers,
@@ -215,7 +238,7 @@ function demo(
   return {
     url: opened.router.url,
     workers: pipelines.workers,
-    metrics: () => pipelines.metrics(),
+    metrics: async () => [...(await pipelines.metrics()), ...(await parts.routerMetrics())],
     begin() {
       reports.begin(opened)
       now.beganMs = clock.nowMs()

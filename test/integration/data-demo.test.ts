@@ -62,6 +62,16 @@ test('queries of a moving hot set are logged, forecast and placed; no row is los
     sound: true,
   })
   expect(summary.logged.dropped).toBe(0)
+  const samples = await demo.metrics()
+  const sumOf = (name: string, more: Record<string, string> = {}): number =>
+    samples
+      .filter((s) => s.name === name && Object.entries(more).every(([label, v]) => s.labels[label] === v))
+      .reduce((sum, { value }) => sum + value, 0)
+  expect(sumOf('forestall_router_answers_total')).toBeGreaterThanOrEqual(summary.queries)
+  expect(sumOf('forestall_router_writes_total', { outcome: 'acknowledged' })).toBeGreaterThan(0)
+  expect(sumOf('forestall_router_move_phases_total', { phase: 'switched' })).toBeGreaterThan(0)
+  expect(sumOf('forestall_router_instance_segments')).toBeGreaterThan(0)
+  expect(sumOf('forestall_decisions_epoch', { topic: 'decisions.data.shards' })).toBeGreaterThan(0)
   expect(summary.logged.sent).toBeGreaterThanOrEqual(summary.queries)
   expect(summary.instancesWanted).toBeGreaterThanOrEqual(2)
   await demo.stop()
