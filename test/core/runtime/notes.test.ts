@@ -15,13 +15,15 @@ test('a note reads back as it was written', () => {
       time,
       fc.nat(),
       fc.array(fc.record({ at: time, idle: fc.boolean() }), { maxLength: 40 }),
-      (closedThroughMs, eventTimeMs, replayFrom, origins) => {
+      fc.option(time),
+      (closedThroughMs, eventTimeMs, replayFrom, origins, replayMs) => {
         const note = {
           closedThroughMs,
           eventTimeMs,
           replayFrom,
           origins: origins.map((o) => o.at),
           idle: origins.map((o) => o.idle),
+          ...(replayMs === null ? {} : { replayMs }),
         }
         expect(decodeNote(encodeNote(note))).toEqual(note)
       },

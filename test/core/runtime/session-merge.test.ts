@@ -62,7 +62,7 @@ const told = fc.record({
   /** Slices since what this origin told last. */
   slices: fc.oneof({ weight: 5, arbitrary: fc.integer({ min: 1, max: 3 }) }, fc.integer({ min: 4, max: 9 })),
   keys: fc.subarray(['a', 'b']),
-  idle: fc.nat(5).map((n) => n === 0),
+  idle: fc.nat(2).map((n) => n === 0),
 })
 
 /** The merge topic as source partitions fill it. An origin that was idle brings slices that are long settled. */
@@ -136,6 +136,19 @@ async function mergeOver(log: readonly LogRecord[], lives: readonly Life[]) {
     }
   }
   expect(furthest).toBe(log.length)
+  // What a mark says has been written is not written afterwards: rounds wait for marks alone.
+  let markedMs = Number.NEGATIVE_INFINITY
+  for (const { topic, record } of written.filter((w) => w.topic === OUTPUT)) {
+    if (record.value === null) {
+      const [, watermark] = String(record.headers[0]?.[1]).split(' ')
+      expect(Number(watermark)).toBeGreaterThanOrEqual(markedMs)
+      markedMs = Number(watermark)
+    } else
+      expect(
+        codec.decode(record.value, 0, record.value.length, 'StreamFeature').window_start_ms,
+        topic,
+      ).toBeGreaterThan(markedMs)
+  }
   const rows = written.flatMap(({ topic, record: { value } }) =>
     topic === OUTPUT && value !== null ? [codec.decode(value, 0, value.length, 'StreamFeature')] : [],
   )
@@ -159,8 +172,9 @@ test('slices that came too late, of a source that had been idle, are too late ag
       late += straight.letters.length
       replayed += crashed.replayed
     }),
-    { numRuns: 80 },
+    { numRuns: 100 },
   )
-  expect(late).toBeGreaterThan(50)
-  expect(replayed).toBeGreaterThan(200)
+  // The case does occur.
+  expect(late).toBeGreaterThan(10)
+  expect(replayed).toBeGreaterThan(100)
 })
