@@ -48,8 +48,11 @@ export async function copyStep(deps: StepDeps): Promise<StepResult> {
   const { state, from, tables } = deps
   const to = target(deps)
   const name = copyName(state.move_id)
-  if (from.applier.nextOf(state.segment) < 0) return failed(`${from.name} does not hold the segment`)
-  if (to.applier.nextOf(state.segment) >= 0) return failed(`${to.name} holds the segment already`)
+  // An instance that has not answered yet refuses, which is no answer: the step is tried again.
+  const holds = ({ applier }: MovePeer): Promise<boolean> =>
+    applier.between(deps.partition, () => Promise.resolve(applier.nextOf(state.segment) >= 0))
+  if (!(await holds(from))) return failed(`${from.name} does not hold the segment`)
+  if (await holds(to)) return failed(`${to.name} holds the segment already`)
   await Promise.all([from.store.discard(name), to.store.discard(name)])
   // What an earlier stay of the segment, or an attempt that failed, has left.
   if ((await to.store.fingerprint(tables)).rows > 0) await to.store.clear(tables)

@@ -1,7 +1,12 @@
 import { expect, test } from 'vitest'
 import type { DataMoveState } from '#schemas'
-import type { SegmentStore } from '#core/ports'
-import { type MovePeer, type StepDeps, verifyStep } from '../../../pipelines/data-sharding/moves/phases.ts'
+import { ForestallError, type SegmentStore } from '#core/ports'
+import {
+  copyStep,
+  type MovePeer,
+  type StepDeps,
+  verifyStep,
+} from '../../../pipelines/data-sharding/moves/phases.ts'
 
 const STATE: DataMoveState = {
   move_id: 'm',
@@ -57,21 +62,17 @@ function replica(name: string, blocks: number) {
   return { seen, peer: { name, store: store as SegmentStore, applier: applier as MovePeer['applier'] } }
 }
 
+function depsOf(from: MovePeer, to: MovePeer, onPause: (ms: number) => void): StepDeps {
+  let nowMs = 0
+  const signal = new AbortController().signal
+  return { state: STATE, from, to, partition: 0, tables: [], signal, onPause, nowMs: () => (nowMs += 10) }
+}
+
 async function verify(blocksOfA: number, blocksOfB: number) {
   const [a, b] = [replica('a', blocksOfA), replica('b', blocksOfB)]
   const pauses: number[] = []
-  let nowMs = 0
-  const deps: StepDeps = {
-    state: STATE,
-    from: a.peer,
-    to: b.peer,
-    partition: 0,
-    tables: [],
-    signal: new AbortController().signal,
-    onPause: (ms) => pauses.push(ms),
-    nowMs: () => (nowMs += 10),
-  }
-  return { result: await verifyStep(deps), a: a.seen, b: b.seen, pauses }
+  const result = await verifyStep(depsOf(a.peer, b.peer, (ms) => pauses.push(ms)))
+  return { result, a: a.seen, b: b.seen, pauses }
 }
 
 test('where the log leaves a gap, both are compared at one offset and nobody waits', async () => {
@@ -101,4 +102,20 @@ test('where the log leaves no gap, both are held, and the wait is told', async (
   expect([a.heldTimes, b.heldTimes]).toEqual([1, 1])
   expect(b.aside).toEqual(a.aside)
   expect(pauses).toEqual([10])
+})
+
+test('an instance that has not answered yet is not taken for one without the segment', async () => {
+  const away = replica('a', 0).peer
+  const refuse = (): Promise<never> => Promise.reject(new ForestallError('WAREHOUSE_UNAVAILABLE', 'Away.'))
+  const silent = { ...away, applier: { ...away.applier, nextOf: () => -1, between: refuse } }
+  const here = replica('b', 0).peer
+  const holder = (holds: boolean): MovePeer => ({
+    ...here,
+    applier: { ...here.applier, nextOf: () => (holds ? 7 : -1) },
+  })
+  const copy = (from: MovePeer, to: MovePeer) => copyStep(depsOf(from, to, () => undefined))
+  await expect(copy(silent, holder(false))).rejects.toThrow('Away.')
+  await expect(copy(holder(true), silent)).rejects.toThrow('Away.')
+  expect(await copy(holder(false), holder(false))).toMatchObject({ phase: 'failed' })
+  expect(await copy(holder(true), holder(true))).toMatchObject({ phase: 'failed' })
 })
