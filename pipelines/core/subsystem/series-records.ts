@@ -5,7 +5,7 @@ import { assessRisk, type TrackedRisks } from '#core/risk'
 import { eventEvidence } from './event-evidence.ts'
 import type { Series, SeriesSettings } from './series.ts'
 
-const RISK_VERSION = 'online-1'
+const RISK_VERSION = 'online-2'
 
 /** One series of one round, with what forecasts it. */
 export interface SeriesIssue {
