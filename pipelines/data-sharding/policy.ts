@@ -13,15 +13,18 @@ import {
   type Layout,
   type PlanScope,
   putLayout,
+  Regrets,
+  type RegretRule,
   rendezvousLayout,
-  type SpreadRule,
+  stepCost,
   strengthOf,
+  type Style,
   takeLayout,
 } from './placement/index.ts'
 import { putList, putNumbers, takeList, takeNumbers } from './predict/index.ts'
 
 /** Version of what decides: it goes into every decision. */
-export const POLICY_VERSION = 'data-sharding-3'
+export const POLICY_VERSION = 'data-sharding-4'
 
 /** What the policy decides within. */
 export interface PolicyOptions extends PlanScope {
@@ -41,21 +44,14 @@ export interface PolicyInput {
 }
 
 /** Names of the plans that the policy carries. */
-export type PlanName = 'forecast' | 'level' | 'reactive' | 'static hot replicas'
+export type PlanName = 'forecast' | 'steady' | 'reactive' | 'level' | 'static hot replicas'
 
-/** A plan replaces the one in force if its cost is below this share of it, ... */
-const BETTER = 0.7
-/** ... and lower by this much: 0.1 % of an instance's mean load. */
-const LEAST_GAIN = 0.001
-/** Sooner, if of late a plan costs below this share of the one in force, and lower by this much. */
-const FAR_BETTER = 0.4
-const FAR_GAIN = 0.005
-/** Days that are of late. Start-up copies, and a load that has changed its kind, must not be carried for a week. */
-const LATELY_DAYS = 1
-/** Days over which plans are compared. */
-const MEMORY_DAYS = 7
-/** Life of a choice, in memories. */
-const LIFE = 4
+/** Steps over which costs of plans are compared, and the start-up (first replicas are set) that does not count. */
+const MEMORY = 960
+const START = 48
+const REGRET: RegretRule = { memory: MEMORY, least: 0.9, deviations: 2.5, most: 0.15 }
+/** Getting to another layout is paid for by later steps, too: this share of its copies must have paid before. */
+const PAID = 0.05
 /** Steps with less than this share of the usual work do not count: nobody waits then. */
 const QUIET = 0.25
 /** A load this many standard deviations above what was expected is taken to last: at this share of it. */
@@ -64,20 +60,45 @@ const LASTS = 0.85
 const LEVEL_RATE = 0.05
 const HOT_RATE = 0.0005
 
-/** Spare replicas follow what is expected to be hot, once it is hot enough to be worth a copy. */
-const SPREAD: SpreadRule = { ratio: 4, least: 0.05 }
+/** What a plan expects. `blend`: the forecast, and a part of the last step, whose chance lays spare replicas out for more than one case. */
+type Basis = 'forecast' | 'blend' | 'last' | 'level' | 'hot'
+const BLEND = 0.3
 
-/** What a plan is made on, and what it does with the replicas that balance does not need. */
-const PLANS: readonly {
-  name: PlanName
-  on: 'forecast' | 'level' | 'last' | 'hot'
-  spread: SpreadRule | null
-}[] = [
-  { name: 'forecast', on: 'forecast', spread: SPREAD },
-  { name: 'level', on: 'level', spread: SPREAD },
-  { name: 'reactive', on: 'last', spread: null },
-  { name: 'static hot replicas', on: 'hot', spread: null },
+const spread = (ratio: number, least: number): Style => ({ kind: 'spread', rule: { ratio, least } })
+
+type Plans = readonly { readonly name: PlanName; readonly on: Basis; readonly style: Style }[]
+
+/** The first is followed until another one does better. Few spare replicas must be where work is hot, ... */
+const SCARCE: Plans = [
+  { name: 'forecast', on: 'forecast', style: spread(8, 0.05) },
+  { name: 'steady', on: 'blend', style: spread(8, 0.05) },
+  { name: 'reactive', on: 'last', style: spread(4, 0.2) },
+  { name: 'level', on: 'level', style: spread(4, 0.05) },
+  { name: 'static hot replicas', on: 'hot', style: spread(4, 0.05) },
 ]
+
+/** ... many do as well where they are, as the router evens out among them, ... */
+const AMPLE: Plans = [
+  { name: 'forecast', on: 'forecast', style: spread(8, 0.05) },
+  { name: 'steady', on: 'blend', style: spread(16, 0.2) },
+  { name: 'reactive', on: 'last', style: spread(4, 0.2) },
+  { name: 'level', on: 'level', style: spread(4, 0.05) },
+  { name: 'static hot replicas', on: 'hot', style: spread(4, 0.05) },
+]
+
+/** ... and where nothing evens out, what is large lies wide. */
+const EQUAL: Plans = [
+  { name: 'forecast', on: 'forecast', style: { kind: 'risk', rule: { spread: 2, ratio: 3, least: 0.004 } } },
+  { name: 'steady', on: 'forecast', style: spread(4, 0.05) },
+  { name: 'level', on: 'level', style: { kind: 'risk', rule: { spread: 2, ratio: 3, least: 0.004 } } },
+  { name: 'static hot replicas', on: 'hot', style: spread(4, 0.05) },
+]
+
+/** Spare replicas are ample from this many a segment on. */
+const AMPLE_SPARES = 0.25
+
+const plansOf = ({ routing, limits, segments }: PlanScope): Plans =>
+  routing === 'equal' ? EQUAL : limits.cap - segments < AMPLE_SPARES * segments ? SCARCE : AMPLE
 
 /** What the policy wants, and what it rests on. */
 export interface PolicyResult {
@@ -91,55 +112,86 @@ export interface PolicyResult {
 }
 
 /**
- * Where segments are to lie: plans on the forecast, on a slow level, on the last step, and of hot replicas set once run
- * beside each other on the loads that came, each from the start, and the one that did best is followed, so that a forecast
- * that does not pay is not used. Pure: the state is a function of the steps seen.
+ * Where segments are to lie: plans on the forecast, a blend of it with the last step, the last step alone, a slow level, and
+ * hot replicas set once run beside each other on the loads that came, each from the start. One is followed, going on from
+ * where segments lie, and left once the regret of not having had another is more than it takes to get there, so that a
+ * forecast that does not pay is not used. Pure: the state is a function of the steps seen.
  */
 export class ShardPolicy {
   readonly options: PolicyOptions
   readonly layout: Layout
   readonly #flow: Flow
+  readonly #plans: Plans
   readonly #contenders: readonly Contender<PlanName>[]
+  readonly #regrets: Regrets
+  /** What serves now, and the copies that were started in the step before. */
+  readonly #serving: Layout
+  #copies = 0
   readonly #level: Float64Array
   readonly #hot: Float64Array
   /** 1 for each instance that was up in the last step. */
   readonly #up: Uint8Array
   readonly #expected: Float64Array[] = []
-  #followed: PlanName = 'forecast'
+  /** Index of the plan that is followed, and whether its own layout is taken on rather than its next step. */
+  #followed = 0
+  #isApproaching = false
   #steps = 0
-  #heldSince = 0
 
   constructor(options: PolicyOptions) {
     const { segments, instances } = options
     this.options = options
     this.layout = rendezvousLayout(segments, instances)
+    this.#serving = this.layout.clone()
     this.#flow = new Flow(segments, instances)
     this.#level = new Float64Array(segments)
     this.#hot = new Float64Array(segments)
     this.#up = new Uint8Array(instances).fill(1)
-    this.#contenders = PLANS.map(({ name, spread }) => new Contender(name, options, spread))
+    this.#plans = plansOf(options)
+    this.#contenders = this.#plans.map(({ name, style }) => new Contender(name, options, style))
+    this.#regrets = new Regrets(this.#plans.length, REGRET)
   }
 
   /** Starts from a layout that stands already. */
   adopt(layout: Layout): void {
     this.layout.copyFrom(layout)
+    this.#serving.copyFrom(layout)
     for (const contender of this.#contenders) contender.adopt(layout)
   }
 
-  /** One step: what came is scored under every plan, every plan goes on, and the layout follows the best. */
+  /** One step: what came is scored under every plan and ours, every plan goes on, and the layout follows one. */
   step(input: PolicyInput): PolicyResult {
-    const { limits, instances } = this.options
+    const { instances } = this.options
     const strength = input.capacities === undefined ? evenStrength(instances) : strengthOf(input.capacities)
     this.#learn(input.last)
     const usual = this.#hot.reduce((a, b) => a + b, 0)
     const isQuiet = input.last.reduce((a, b) => a + b, 0) < QUIET * usual
-    this.#score(input, { came: input.last, isQuiet, strength })
+    const step = { came: input.last, isQuiet, strength }
+    const works = this.#works(input)
+    this.#score(works, step)
     this.#choose()
-    const target = this.#contenders.find(({ name }) => name === this.#followed)!.layout
-    let copies = approach(input.mean, this.layout, target, limits)
+    const { name } = this.#contenders[this.#followed]!
+    this.#copies = this.#go(works[this.#plans[this.#followed]!.on], input.mean, step)
+    return { layout: this.layout, copies: this.#copies, followed: name, costs: this.#costs() }
+  }
+
+  /** What each basis expects. */
+  #works(input: PolicyInput): Record<Basis, Float64Array> {
+    const forecast = this.#risky(input)
+    const blend = forecast.map((x, s) => x + BLEND * (input.last[s]! - x))
+    return { forecast, blend, last: input.last, level: this.#level, hot: this.#hot }
+  }
+
+  /** The layout goes on as the plan that is followed would, or to where that one is. */
+  #go(work: Float64Array, mean: Float64Array, { strength }: ContenderStep): number {
+    const { limits } = this.options
+    const followed = this.#contenders[this.#followed]!
+    if (!this.#isApproaching) return followed.move(work, this.layout, strength)
+    const copies = approach(mean, this.layout, followed.layout, limits)
     const left = { copies: limits.copies - copies, cap: limits.cap }
-    copies += evacuate(input.mean, this.layout, strength, left, target)
-    return { layout: this.layout, copies, followed: this.#followed, costs: this.#costs() }
+    const moved = copies + evacuate(mean, this.layout, strength, left, followed.layout)
+    const isThere = distance(this.layout, followed.layout) === 0
+    this.#isApproaching = this.#isFixed(this.#followed) || !isThere
+    return moved
   }
 
   #costs(): Record<PlanName, number> {
@@ -158,21 +210,25 @@ export class ShardPolicy {
   }
 
   /** Every plan serves what came and goes on. */
-  #score(input: PolicyInput, step: ContenderStep): void {
-    const { day } = this.options
-    const works = { forecast: this.#risky(input), level: this.#level, last: input.last, hot: this.#hot }
-    const memory = Math.max(1 / (MEMORY_DAYS * day), 1 / this.#steps)
-    const late = Math.max(1 / (LATELY_DAYS * day), 1 / this.#steps)
+  #score(works: Record<Basis, Float64Array>, step: ContenderStep): void {
+    const { routing, day } = this.options
+    this.#flow.route(step.came, this.#serving, routing, step.strength)
+    const ours = stepCost(step.isQuiet ? 1 : this.#flow.imbalance(), this.#copies)
+    this.#serving.copyFrom(this.layout)
+    const memory = Math.max(1 / MEMORY, 1 / this.#steps)
     const hot = this.#hotTarget(step)
     this.#contenders.forEach((contender, k) => {
-      const { on } = PLANS[k]!
-      const cost =
-        on === 'hot'
-          ? contender.set(step, this.#hot, hot, this.#flow)
-          : contender.plan(step, works[on], this.#flow)
+      const work = works[this.#plans[k]!.on]
+      const cost = this.#isFixed(k)
+        ? contender.set(step, work, hot, this.#flow)
+        : contender.plan(step, work, this.#flow)
       contender.cost += memory * (cost - contender.cost)
-      contender.lately += late * (cost - contender.lately)
+      if (this.#steps > Math.max(day, START)) this.#regrets.add(k, ours, cost)
     })
+  }
+
+  #isFixed(plan: number): boolean {
+    return this.#plans[plan]!.on === 'hot'
   }
 
   /**
@@ -203,33 +259,22 @@ export class ShardPolicy {
     return risky
   }
 
+  /** To another plan we go by its next step, to where ours would be by now (or to what never moves) by its copies. */
   #choose(): void {
-    const memory = MEMORY_DAYS * this.options.day
-    if (this.#steps < memory / 2 || this.#steps - this.#heldSince < memory / 4) return
-    const held = this.#contenders.find(({ name }) => name === this.#followed)!
-    const best = this.#contenders.reduce((a, b) => (b.cost < a.cost ? b : a))
-    const latest = this.#contenders.reduce((a, b) => (b.lately < a.lately ? b : a))
-    if (this.#isWorth(best, best.cost, held.cost, BETTER, LEAST_GAIN)) this.#follow(best)
-    else if (this.#isWorth(latest, latest.lately, held.lately, FAR_BETTER, FAR_GAIN)) this.#follow(latest)
-  }
-
-  /** Getting there costs copies, too: they must pay within the life that a choice is taken to have. */
-  #isWorth(
-    { name, layout }: Contender<PlanName>,
-    cost: number,
-    now: number,
-    share: number,
-    gain: number,
-  ): boolean {
-    if (name === this.#followed) return false
-    const life = LIFE * MEMORY_DAYS * this.options.day
-    const there = cost + (COPY_PRICE * distance(this.layout, layout)) / life
-    return there <= share * now && there <= now - gain
-  }
-
-  #follow({ name }: Contender<PlanName>): void {
-    this.#followed = name
-    this.#heldSince = this.#steps
+    let best = -1
+    let most = 0
+    for (const [k, { layout }] of this.#contenders.entries()) {
+      const isJump = this.#isFixed(k) || k === this.#followed
+      const price = isJump ? PAID * COPY_PRICE * distance(this.layout, layout) : 0
+      const beyond = this.#regrets.beyond(k, price)
+      if (beyond <= most) continue
+      most = beyond
+      best = k
+    }
+    if (best < 0) return
+    this.#isApproaching = this.#isFixed(best) || best === this.#followed
+    this.#followed = best
+    this.#regrets.reset()
   }
 
   /** Appends the state. */
@@ -241,9 +286,9 @@ export class ShardPolicy {
     putNumbers(out, this.#level)
     putNumbers(out, this.#hot)
     putList(out, this.#expected)
-    out.text(this.#followed)
-    out.varint(this.#steps)
-    out.varint(this.#heldSince)
+    this.#regrets.encode(out)
+    putLayout(out, this.#serving)
+    for (const n of [this.#copies, this.#followed, this.#isApproaching ? 1 : 0, this.#steps]) out.varint(n)
   }
 
   /** Reads a state of the same options. Throws STATE_UNREADABLE for that of another version. */
@@ -257,8 +302,11 @@ export class ShardPolicy {
     takeNumbers(from, this.#level)
     takeNumbers(from, this.#hot)
     this.#expected.splice(0, Infinity, ...takeList(from))
-    this.#followed = from.text() as PlanName
+    this.#regrets.decode(from)
+    takeLayout(from, this.#serving)
+    this.#copies = from.varint()
+    this.#followed = from.varint()
+    this.#isApproaching = from.varint() === 1
     this.#steps = from.varint()
-    this.#heldSince = from.varint()
   }
 }

@@ -4,8 +4,8 @@ import { stepCost } from './cost.ts'
 import { evacuate } from './evacuate.ts'
 import type { Flow, Routing } from './flow.ts'
 import { type Layout, rendezvousLayout } from './layout.ts'
-import { createPlanner, type Planner, type PlanLimits } from './planner.ts'
-import { Spreader, type SpreadRule } from './spreader.ts'
+import { createMover, type Style } from './mover.ts'
+import type { Planner, PlanLimits } from './planner.ts'
 import type { Strength } from './strength.ts'
 
 /** Size of what is planned. */
@@ -45,22 +45,18 @@ export class Contender<Name extends string> {
   readonly layout: Layout
   /** Mean cost of a step over the memory. */
   cost = 0
-  /** The same over the last days. */
-  lately = 0
   readonly #scope: PlanScope
   /** What serves now: the layout of a step before. */
   readonly #serving: Layout
-  readonly #planner: Planner
-  readonly #spreader: Spreader | null
+  readonly #mover: Planner
 
-  constructor(name: Name, scope: PlanScope, spread: SpreadRule | null) {
+  constructor(name: Name, scope: PlanScope, style: Style) {
     const { segments, instances, routing } = scope
     this.name = name
     this.#scope = scope
     this.layout = rendezvousLayout(segments, instances)
     this.#serving = this.layout.clone()
-    this.#planner = createPlanner(segments, instances, routing)
-    this.#spreader = spread === null ? null : new Spreader(segments, instances, routing, spread)
+    this.#mover = createMover(segments, instances, routing, style)
   }
 
   /** Starts from a layout that stands already. */
@@ -71,14 +67,15 @@ export class Contender<Name extends string> {
 
   /** Serves what came, then plans for the work expected; returns what the step cost. */
   plan(step: ContenderStep, work: Float64Array, flow: Flow): number {
+    return this.#step(step, flow, () => this.move(work, this.layout, step.strength))
+  }
+
+  /** Goes one step on from any layout as this plan would; returns the copies started. */
+  move(work: Float64Array, layout: Layout, strength: Strength): number {
     const { limits } = this.#scope
-    return this.#step(step, flow, () => {
-      let copies = evacuate(work, this.layout, step.strength, limits)
-      const left = () => ({ copies: limits.copies - copies, cap: limits.cap })
-      copies += this.#planner.plan(work, this.layout, left(), step.strength)
-      if (this.#spreader !== null) copies += this.#spreader.spread(work, this.layout, left(), step.strength)
-      return copies
-    })
+    const copies = evacuate(work, layout, strength, limits)
+    const left = { copies: limits.copies - copies, cap: limits.cap }
+    return copies + this.#mover.plan(work, layout, left, strength)
   }
 
   /** Serves what came, then takes a layout on at once, or stays where `target` is null; returns what the step cost. */
@@ -104,7 +101,6 @@ export class Contender<Name extends string> {
     putLayout(out, this.layout)
     putLayout(out, this.#serving)
     out.f64(this.cost)
-    out.f64(this.lately)
   }
 
   /** Reads a state of the same scope. */
@@ -112,6 +108,5 @@ export class Contender<Name extends string> {
     takeLayout(from, this.layout)
     takeLayout(from, this.#serving)
     this.cost = from.f64()
-    this.lately = from.f64()
   }
 }

@@ -293,7 +293,7 @@ describe('the policy', () => {
   test('refuses the state of another version', () => {
     const out = new ByteWriter()
     out.bytes(new Uint8Array(4096).fill(1))
-    expect(() => new ShardPolicy(options).decode(new ByteReader(out.take()))).toThrow('data-sharding-3')
+    expect(() => new ShardPolicy(options).decode(new ByteReader(out.take()))).toThrow('data-sharding-4')
   })
 
   test('follows another plan once the one in force costs more than it takes to get there', () => {
@@ -306,5 +306,18 @@ describe('the policy', () => {
     const { followed, costs } = policy.step({ last: flat, mean: wrong(200), deviation: flat })
     expect(followed).not.toMatch(/^forecast/)
     expect(costs[followed]).toBeLessThan(0.5 * costs.forecast)
+  })
+
+  test('spare replicas do not run after a hot spot that moves', () => {
+    const policy = new ShardPolicy({ ...options, limits: { copies: 3, cap: 1.5 * SEGMENTS } })
+    const sweep = (t: number) =>
+      Float64Array.from({ length: SEGMENTS }, (_, s) => (Math.floor(t / 2) % SEGMENTS === s ? 60 : 10))
+    const deviation = new Float64Array(SEGMENTS)
+    let copies = 0
+    for (let t = 0; t < 600; t++) {
+      const step = policy.step({ last: sweep(t), mean: sweep(t + 2), deviation })
+      if (t >= 300) copies += step.copies
+    }
+    expect(copies / 300).toBeLessThan(0.3)
   })
 })
