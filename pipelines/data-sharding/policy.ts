@@ -79,7 +79,7 @@ const SCARCE: Plans = [
 
 /** ... many do as well where they are, as the router evens out among them, ... */
 const AMPLE: Plans = [
-  { name: 'forecast', on: 'forecast', style: spread(8, 0.05) },
+  { name: 'forecast', on: 'forecast', style: spread(5, 0.05) },
   { name: 'steady', on: 'blend', style: spread(16, 0.2) },
   { name: 'reactive', on: 'last', style: spread(4, 0.2) },
   { name: 'level', on: 'level', style: spread(4, 0.05) },
