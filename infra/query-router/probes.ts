@@ -8,9 +8,11 @@ export interface Probes {
   stop(): void
 }
 
+/** How often it is looked whether a probe is due: an instance is out, or all are sound. */
 const LOOK_MS = 50
+const IDLE_LOOK_MS = 250
 /** Sound instances are asked this often: what is normal for a probe must be known. */
-const ROUND_MS = 1000
+const ROUND_MS = 2000
 const PATIENCE_MS = 2000
 
 /** Probes run `SELECT 1` with the credentials of the router, or the health check if that is refused. */
@@ -52,17 +54,20 @@ export function createProbes(
   function look(): void {
     const now = nowMs()
     for (const i of picker.probesDue(now)) void probe(i)
-    if (now < roundAtMs) return
-    roundAtMs = now + ROUND_MS
-    for (const i of members()) if (!picker.isOut(i)) void probe(i)
+    if (now >= roundAtMs) {
+      roundAtMs = now + ROUND_MS
+      for (const i of members()) if (!picker.isOut(i)) void probe(i)
+    }
+    const isIdle = members().every((i) => !picker.isOut(i))
+    timer = setTimeout(look, isIdle ? IDLE_LOOK_MS : LOOK_MS).unref()
   }
 
   return {
     start() {
-      timer ??= setInterval(look, LOOK_MS).unref()
+      timer ??= setTimeout(look, LOOK_MS).unref()
     },
     stop() {
-      if (timer !== null) clearInterval(timer)
+      if (timer !== null) clearTimeout(timer)
       timer = null
     },
   }

@@ -38,7 +38,7 @@ export interface Relay extends UpstreamHandler {
 /** A first piece up to this size waits for the next one; larger ones are passed on at once. */
 const HELD_BYTES = 8 << 10
 /** How long it waits, ms: instances send the end of a short answer in a packet of its own, right after the rest. */
-const HELD_MS = 1
+const HELD_MS = 3
 
 /**
  * Writes the answer as it comes, no faster than the client reads. An answer that breaks off is broken off for the client
