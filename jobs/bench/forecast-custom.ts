@@ -1,11 +1,13 @@
-import { findSeasons, type ModelLibrary } from '#core/forecasting'
+import { findSeasons, isWideContest, type ModelLibrary } from '#core/forecasting'
 import { ForestallError } from '#core/ports'
 import { augursCourses } from '#infra/augurs'
 import { lastRows, onGrid, readSeriesCsv } from './forecast-csv.ts'
 import { type PeerRow, type PeerRun, type PeerTools, runPeers } from './forecast-peer.ts'
 import { NET, netOf } from './forecast-net.ts'
 import { cpuSeconds, type Figures, forecastSplits } from './forecast-run.ts'
+import { seasonalScale } from './forecast-score.ts'
 import { accuracyTable } from './forecast-table.ts'
+import type { Split } from './forecast-data.ts'
 
 /** What `--csv` asks for. */
 export interface CsvRequest {
@@ -52,21 +54,28 @@ export async function benchCsv(request: CsvRequest): Promise<CsvBench> {
   if (!Number.isInteger(horizon) || horizon < 1 || horizon > 1000) {
     throw new ForestallError('CONFIG_INVALID', '--horizon must be a whole number of rows, 1..1000')
   }
-  if (request.seasons.some((season) => !Number.isInteger(season) || season < 2)) {
+  if (request.seasons.some((season) => !Number.isInteger(season) || season < 1)) {
     throw new ForestallError(
       'CONFIG_INVALID',
-      '--season and --season2 must be whole numbers of rows, at least 2',
+      '--season and --season2 must be whole numbers of rows, at least 1 (1: no season)',
     )
   }
   const series = readSeriesCsv(file)
-  const splits = lastRows(series.map(onGrid), horizon)
-  const seasons = request.seasons.length > 0 ? request.seasons : findSeasons(splits.map(({ train }) => train))
+  const [named] = request.seasons
+  const splits = lastRows(
+    series.map((one) => onGrid(one, named)),
+    horizon,
+  )
+  const seasons = named === undefined ? findSeasons(splits.map(({ train }) => train)) : [...request.seasons]
+  refuseUnscored(file, splits, horizon, seasons[0] ?? 1)
   progress(
     `${file}: ${series.length} series, ${splits.length} windows, seasons ${seasons.join(', ') || 'none'}`,
   )
-  const ascending = [...seasons].sort((a, b) => a - b)
+  const ascending = [...new Set(seasons.filter((season) => season > 1))].sort((a, b) => a - b)
   const started = cpuSeconds()
-  const trained = request.net === true ? await netOf(splits, horizon, ascending, progress) : undefined
+  // Beside twelve votes of a wide panel it changes nothing (docs/design/forecasting.md).
+  const mayJoin = request.net === true && !isWideContest(ascending)
+  const trained = mayJoin ? await netOf(splits, horizon, ascending, progress) : undefined
   const training = cpuSeconds() - started
   const library: ModelLibrary = {
     ...trained,
@@ -77,6 +86,8 @@ export async function benchCsv(request: CsvRequest): Promise<CsvBench> {
     seasons: ascending,
     scaleSeason: seasons[0] ?? 1,
     stepMs: 1,
+    wide: true,
+    sharedWidth: true,
     library,
     ...(trained ? { net: NET } : {}),
     historyPoints: Math.max(MOST_POINTS, MOST_CYCLES * (ascending.at(-1) ?? 1)),
@@ -100,6 +111,17 @@ export async function benchCsv(request: CsvRequest): Promise<CsvBench> {
     secondsPer1000: ours.secondsPer1000 + (1000 * training) / ours.series,
     peers,
   }
+}
+
+/** Throws CONFIG_INVALID if no series of a file can be scored. */
+function refuseUnscored(file: string, splits: readonly Split[], horizon: number, season: number): void {
+  if (splits.some(({ train, test }) => seasonalScale(train, season) > 0 && test.some(Number.isFinite))) return
+  throw new ForestallError('CONFIG_INVALID', `${file}: no series can be scored`, {
+    cure:
+      splits.length === 0
+        ? `Each series needs at least ${horizon + 3} rows: the last ${horizon} are the test part.`
+        : `A series needs more than ${season} rows (the season) before its last ${horizon}, and must change from season to season.`,
+  })
 }
 
 async function peersOf(

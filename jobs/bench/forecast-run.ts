@@ -11,6 +11,7 @@ import {
 } from '#core/forecasting'
 import type { Split } from './forecast-data.ts'
 import { type Accuracy, createScorer, seasonalScale } from './forecast-score.ts'
+import { lastStretch, widthFactors, withWidth } from './forecast-width.ts'
 
 /** How a set of series is forecast and scored. */
 export interface RunOptions {
@@ -24,6 +25,8 @@ export interface RunOptions {
   /** Values that a forecaster may learn from; default all. */
   readonly historyPoints?: number
   readonly nonNegative?: boolean
+  /** See ForecasterOptions. */
+  readonly wide?: boolean
   /** The calendar; without one nothing is learnt of events. */
   readonly events?: readonly KnownEvent[]
   /** Model that stands without a contest. */
@@ -31,6 +34,8 @@ export interface RunOptions {
   readonly library?: ModelLibrary
   /** Network of the library that joins panels, if it lowers their errors on the last stretch of the training parts. */
   readonly net?: string
+  /** The last stretch of the training parts says how wide the intervals of the whole set should be. */
+  readonly sharedWidth?: boolean
   readonly progress?: (done: number, of: number) => void
 }
 
@@ -57,7 +62,7 @@ export function forecastSplits(splits: readonly Split[], options: RunOptions): F
   const season = options.scaleSeason ?? options.seasons[0] ?? 1
   const usable = splits
     .map((split) => ({ split, scale: seasonalScale(split.train, season) }))
-    .filter(({ scale }) => scale > 0)
+    .filter(({ split, scale }) => scale > 0 && split.test.some(Number.isFinite))
   const started = cpuSeconds()
   const net = joiningNet(
     usable.map(({ split }) => split),
@@ -68,10 +73,19 @@ export function forecastSplits(splits: readonly Split[], options: RunOptions): F
     options.progress?.(i + 1, usable.length)
     return net === '' ? alone : withNet(alone, split, options, net)
   })
+  const widths =
+    options.sharedWidth === true
+      ? sharedWidths(
+          usable.map(({ split }) => split),
+          options,
+        )
+      : undefined
   const seconds = cpuSeconds() - started
   const champions: Record<string, number> = {}
   const accuracies = usable.map(({ split, scale }, i) => {
-    const { quantiles, model } = told[i] as Told
+    const { quantiles: alone, model } = told[i] as Told
+    const least = split.train.some((value) => value < 0) ? -Infinity : 0
+    const quantiles = widths ? withWidth(alone, widths, least) : alone
     const kind = model.replace(/-\d[^+]*/, '')
     champions[kind] = (champions[kind] ?? 0) + 1
     const scorer = createScorer(scale)
@@ -86,6 +100,24 @@ interface Told {
   readonly model: string
 }
 
+/** How the intervals of a set are to be stretched, by forecasts of the last stretch of some training parts. */
+function sharedWidths(splits: readonly Split[], options: RunOptions): Float64Array {
+  const judges = judgesOf(splits, MOST_WIDTH_JUDGES).flatMap(
+    (split) => lastStretch(split, options.horizon, options.stepMs) ?? [],
+  )
+  const judged = judges.map((before) => ({
+    quantiles: forecastSplit(before, options, '').quantiles,
+    actual: before.test,
+  }))
+  return widthFactors(judged, options.horizon)
+}
+
+/** At most this many, evenly spread. */
+const judgesOf = (splits: readonly Split[], most: number): Split[] =>
+  splits.filter((_, i) => i % Math.ceil(splits.length / most) === 0)
+
+/** Series that say how wide the intervals should be. */
+const MOST_WIDTH_JUDGES = 400
 /** Series that decide whether a network joins the panels of a set. */
 const MOST_JUDGES = 150
 const MEDIAN = 2
@@ -94,7 +126,7 @@ const MEDIAN = 2
 function joiningNet(splits: readonly Split[], options: RunOptions): string {
   const { horizon, net = '' } = options
   if (net === '') return net
-  const judges = splits.filter((_, i) => i % Math.ceil(splits.length / MOST_JUDGES) === 0)
+  const judges = judgesOf(splits, MOST_JUDGES)
   let gain = 0
   for (const { key, train, lastMs } of judges) {
     const end = train.length - horizon
@@ -135,10 +167,10 @@ function withNet(alone: Told, split: Split, options: RunOptions, net: string): T
 }
 
 function forecastSplit({ train, lastMs, test }: Split, options: RunOptions, model: string): Told {
-  const { stepMs, seasons, events = NO_EVENTS, nonNegative = false } = options
+  const { stepMs, seasons, events = NO_EVENTS, nonNegative = false, wide = false } = options
   const horizon = Math.max(options.horizon, test.length)
   const forecaster = new SeriesForecaster(
-    { stepMs, horizon, seasons, nonNegative, historyPoints: options.historyPoints ?? train.length },
+    { stepMs, horizon, seasons, nonNegative, wide, historyPoints: options.historyPoints ?? train.length },
     options.library,
   )
   forecaster.adopt(model)

@@ -2,7 +2,8 @@ import { meanAbsolute, rollingBacktest } from './backtest.ts'
 import { createModel } from './create-model.ts'
 import type { ForecastModel } from './model.ts'
 import type { ModelLibrary } from './model-library.ts'
-import { medianOfRows, panelMembers } from './panel.ts'
+import { isWideContest } from './classical.ts'
+import { medianOfRows, panelMembers, wideMembers } from './panel.ts'
 
 /** The chosen model, fitted on all values and standing at their end, with the errors its kind made in the backtest. */
 export interface Champion {
@@ -16,6 +17,15 @@ export interface Champion {
   readonly losses: ReadonlyMap<string, number>
 }
 
+/** What a contest needs to know of the series beside its values. */
+export interface Contest {
+  /** Spread of the logarithms that the values are; 0: they are none. */
+  readonly logSpread: number
+  /** More candidates, if the season is short: see `wideMembers`. */
+  readonly isWide: boolean
+}
+
+const PLAIN_CONTEST: Contest = { logSpread: 0, isWide: false }
 /** Share of the history that the backtest rolls over; parameters of the backtest come from the rest. */
 const BACKTEST_SHARE = 0.4
 /** Fewest values worth a backtest. */
@@ -31,6 +41,11 @@ const MOST_OF_BEST = 2
  */
 const PANEL_HANDICAP = 0.8
 const DOUBLE_HANDICAP = 0.7
+/** The same for a wide panel: backtests of short histories tell less, so more members stay and a single model hardly ever wins. */
+const WIDE_MOST_OF_BEST = 2.5
+const WIDE_HANDICAP = 0.35
+/** Least share of a short history that its backtest gets. */
+const LEAST_WIDE = 0.12
 /** Above this many values a damped trend is no candidate: it is for cold starts. */
 const DRIFT_LIMIT = 200
 
@@ -45,6 +60,7 @@ interface Candidate {
  * absolute error of a rolling backtest; with the courses of the library, where it has any (they cost 100 times as much). `values`: model scale, NaN = gap, oldest first. `seasons` in steps; those
  * that the history is too short for are left out. Parameters used in the backtest never rest on points it scores.
  * `only`: the model that stands without a contest, if the history suffices for it; it is all that is computed then.
+ * A contest is wide if asked for and if there is at most one season, a short one.
  */
 export function chooseChampion(
   values: Float64Array,
@@ -52,22 +68,54 @@ export function chooseChampion(
   seasons: readonly number[],
   only = '',
   library: ModelLibrary = {},
+  { logSpread, isWide }: Contest = PLAIN_CONTEST,
 ): Champion {
-  const from = values.length < FEWEST ? values.length : Math.floor(values.length * (1 - BACKTEST_SHARE))
-  const models = adopted(only, library, from) ?? makeField(from, values.length, seasons, library)
-  for (const model of models) model.fit(values.subarray(0, from))
+  const wide = isWide && isWideContest(seasons)
+  const from = wide ? wideSplit(values.length, horizon, seasons[0] ?? 1) : splitOf(values.length)
+  const field = () =>
+    wide ? wideField(from, seasons[0] ?? 1, logSpread > 0) : makeField(from, values.length, seasons, library)
+  const models = adopted(only, library, from) ?? field()
+  for (const model of models) model.fit(values.subarray(0, from), logSpread)
   const scored = values.length - from
   const stride = Math.max(1, Math.floor(horizon / ORIGINS_A_HORIZON), Math.ceil(scored / MOST_ORIGINS))
   const { errors, origins } = rollingBacktest(models, values, from, horizon, stride)
   const candidates = models.map(({ name }, i) => asCandidate(name, errors[i] as Float32Array))
   const enough = usable(seasons, from)
-  const group = models.length > 1 ? panelOf(enough, candidates) : undefined
-  const handicap = enough.length > 1 ? DOUBLE_HANDICAP : PANEL_HANDICAP
+  const group =
+    models.length > 1 ? (wide ? wideGroup(models, candidates) : panelOf(enough, candidates)) : undefined
+  const handicap = wide ? WIDE_HANDICAP : enough.length > 1 ? DOUBLE_HANDICAP : PANEL_HANDICAP
   const best = leastHandicapped(group, candidates, handicap)
-  const model = modelOf(best, models, library)
-  model.fit(values)
+  // A short history is too little for the first part to say where the search of the whole should start.
+  const model = wide ? createModel(best.name, library) : modelOf(best, models, library)
+  model.fit(values, logSpread)
   const losses = new Map([...candidates, ...(group ? [group] : [])].map(({ name, loss }) => [name, loss]))
   return { model, errors: best.errors, origins, stride, losses }
+}
+
+const splitOf = (length: number): number =>
+  length < FEWEST ? length : Math.floor(length * (1 - BACKTEST_SHARE))
+
+/** Where the backtest of a short history begins: late enough for a season to be known before it, if a part is left for it. */
+function wideSplit(length: number, horizon: number, season: number): number {
+  const most = length - Math.max(2, Math.min(horizon, Math.floor(length * LEAST_WIDE)))
+  return Math.max(0, Math.min(Math.max(splitOf(length), 2 * season + 2), most))
+}
+
+function wideField(from: number, season: number, isLog: boolean): ForecastModel[] {
+  const start = from >= 2 * season + 2 ? season : 1
+  const names = new Set(['naive', 'ses', 'mean', ...wideMembers(start)])
+  return [...names]
+    .filter((name) => isLog || !name.startsWith('lin-'))
+    .map((name) => createModel(name))
+    .filter((model, i) => i === 0 || from >= model.minPoints)
+}
+
+function wideGroup(
+  models: readonly ForecastModel[],
+  candidates: readonly Candidate[],
+): Candidate | undefined {
+  const season = models.find(({ name }) => name.startsWith('ets-'))?.name.slice('ets-'.length) ?? '1'
+  return groupOf(`wide-${season}`, wideMembers(Number(season)), candidates, WIDE_MOST_OF_BEST)
 }
 
 /** The candidate as a model; a panel of models that were fitted already, so that the next fit starts where theirs ended. */
@@ -118,15 +166,24 @@ function makeField(
 /** The median of the members that did not fail; its error is the median of their errors. */
 function panelOf(seasons: readonly number[], candidates: readonly Candidate[]): Candidate | undefined {
   if (seasons.length === 0) return undefined
-  const members = panelMembers(seasons).map((name) => candidates.find((candidate) => candidate.name === name))
+  return groupOf(`panel-${seasons.join('-')}`, panelMembers(seasons), candidates, MOST_OF_BEST)
+}
+
+function groupOf(
+  name: string,
+  names: readonly string[],
+  candidates: readonly Candidate[],
+  mostOfBest: number,
+): Candidate | undefined {
+  const members = names.map((member) => candidates.find((candidate) => candidate.name === member))
   const least = Math.min(...members.map((member) => member?.loss ?? Infinity))
-  const stays = members.map((member) => member !== undefined && member.loss <= MOST_OF_BEST * least)
+  const stays = members.map((member) => member !== undefined && member.loss <= mostOfBest * least)
   const rows = members.filter((_, i) => stays[i]).map((member) => (member as Candidate).errors)
   if (rows.length < 2) return undefined
   const mask = stays.reduce((bits, stay, i) => bits + (stay ? 1 << i : 0), 0)
   const errors = new Float32Array((rows[0] as Float32Array).length)
   medianOfRows(rows, errors.length, errors)
-  return asCandidate(`panel-${seasons.join('-')}.${mask.toString(16)}`, errors)
+  return asCandidate(`${name}.${mask.toString(16)}`, errors)
 }
 
 function leastHandicapped(

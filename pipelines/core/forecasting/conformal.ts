@@ -1,19 +1,25 @@
 import type { ByteReader, ByteWriter } from '#core/math'
 import { LEVELS, QUANTILE_LEVELS, quantileType7 } from '#core/math'
 import { decodeFloats, encodeFloats } from './model.ts'
+import { type BacktestErrors, smoothSpread } from './smooth-spread.ts'
 
 /** Share of a typical error by which one error moves a quantile. */
 const RATE = 0.05
 /** Memory of the typical error and of the coverage, in errors. */
 const MEMORY = 200
-/** Share of the median error that moves the point forecast: a median of few errors is itself uncertain. */
+/** Share of the median error that moves the point forecast, with many facts; with this many it is half of that: a median of few errors is itself uncertain. */
 const MEDIAN_SHARE = 0.25
+const MEDIAN_FACTS = 5
 /** Forecasts from neighbouring origins err together: this many count as one, */
 const ORIGINS_PER_FACT = 3
 /** and no more than half the square of how many times a reach fits into the backtest: a long reach sees few independent stretches. */
 const FACTS_OF_SQUARE = 0.5
 /** With as many steps of backtest a level that is not in it may be as far as the prior says; with fewer no further than a walk of the steps seen. */
 const LONG_BACKTEST = 200
+/** Mean absolute over standard deviation of a normal error. */
+const TYPICAL = 0.8
+/** Facts that a spread from few errors is thought to have at least: its tails are those of as many degrees of freedom. */
+const LEAST_FACTS = 2
 const LOW = 0
 const HIGH = 4
 
@@ -90,6 +96,35 @@ export class Conformal {
     }
   }
 
+  /**
+   * Starts from few errors: normal quantiles of a spread that all steps say together (`smoothSpread`), wider as there are fewer facts. What `calibrate` does
+   * is better from some hundred errors on, and worse below: quantiles of a handful are its largest. False if the
+   * backtest is too long for that, or empty: nothing is done then. Arguments as there.
+   */
+  calibrateFew(backtest: BacktestErrors, unit: number, step: number): boolean {
+    const { errors, origins, horizon, stride } = backtest
+    if (origins === 0 || origins * stride >= LONG_BACKTEST) return false
+    const factsOf = (h: number): number =>
+      Math.min(origins / ORIGINS_PER_FACT, FACTS_OF_SQUARE * ((origins * stride) / h) ** 2)
+    const spread = smoothSpread(backtest, factsOf)
+    const pool = new Float64Array(origins * 3)
+    for (let h = 1; h <= horizon; h++) {
+      const facts = factsOf(h)
+      const n = this.#pool(errors, origins, h, unit, pool)
+      const middle = n > 0 ? quantileType7(pool.subarray(0, n).sort(), 0.5) : 0
+      const own = unit * (spread[h - 1] as number)
+      const width = Math.hypot(own, step / (1 + origins / ORIGINS_PER_FACT))
+      this.#typical[h - 1] = TYPICAL * width
+      for (let level = 0; level < LEVELS; level++) {
+        const z = NORMAL[level] as number
+        const heavy = z * (1 + (z ** 2 + 1) / (4 * (LEAST_FACTS + origins / ORIGINS_PER_FACT)))
+        this.#offsets[(h - 1) * LEVELS + level] =
+          z === 0 ? ((MEDIAN_SHARE * facts) / (facts + MEDIAN_FACTS)) * middle : heavy * width
+      }
+    }
+    return true
+  }
+
   /** An error (actual - median forecast, warped) of a forecast made h steps before has come true. */
   observe(h: number, error: number): void {
     this.observeMany(1, Int32Array.of(h), Float64Array.of(error))
@@ -155,7 +190,9 @@ export class Conformal {
     for (let level = 0; level < LEVELS; level++) {
       const p = QUANTILE_LEVELS[level] as number
       const learnt =
-        p === 0.5 ? MEDIAN_SHARE * quantileType7(sorted, p) : cautiousQuantile(sorted, p, Math.max(1, facts))
+        p === 0.5
+          ? ((MEDIAN_SHARE * facts) / (facts + MEDIAN_FACTS)) * quantileType7(sorted, p)
+          : cautiousQuantile(sorted, p, Math.max(1, facts))
       const value = learnt + (2 * prior * (NORMAL[level] as number)) / (1 + facts) ** 2
       const at = (h - 1) * LEVELS + level
       this.#offsets[at] = keep * (this.#offsets[at] as number) + (1 - keep) * value

@@ -2,10 +2,12 @@ import { Autoregression } from './autoregression.ts'
 import { Bats } from './bats.ts'
 import { courseModel } from './course-model.ts'
 import { DoubleSarima } from './double-sarima.ts'
+import { Ets } from './ets.ts'
 import type { ForecastModel } from './model.ts'
 import type { ModelLibrary } from './model-library.ts'
 import { netModel } from './net-model.ts'
-import { panel, panelMembers } from './panel.ts'
+import { linearScale } from './linear-scale.ts'
+import { panel, panelMembers, wideMembers } from './panel.ts'
 import { Sarima } from './sarima.ts'
 import { blend, drift, exponentialLevel, mean, naive, seasonalNaive } from './simple-models.ts'
 import { Theta } from './theta.ts'
@@ -16,11 +18,13 @@ const PLAIN: Readonly<Record<string, () => ForecastModel>> = {
   mean,
   drift,
   dotheta: () => new Theta([]),
+  ets: () => new Ets(1),
 }
 /** Kinds of exactly one season. */
 const SEASONAL: Readonly<Record<string, (season: number) => ForecastModel>> = {
   'seasonal-naive': seasonalNaive,
   sarima: (season) => new Sarima(season),
+  ets: (season) => new Ets(season),
   blend: (season) => blend(`blend-${season}`, exponentialLevel(), new Sarima(season)),
 }
 /** Kinds of one season or more. */
@@ -45,11 +49,13 @@ export function createModel(
 ): ForecastModel {
   const plain = PLAIN[name]
   if (plain) return plain()
+  if (name.startsWith('lin-')) return linearScale(createModel(name.slice('lin-'.length), library))
   const net = name.startsWith('net-') ? library.nets?.get(name.slice('net-'.length)) : undefined
   if (net) return netModel(net)
   const [, kind = '', digits = '', mask, withNet] = NAME.exec(name) ?? []
   const seasons = digits.split('-').slice(1).map(Number)
-  const ascend = seasons.every((season, i) => season > (seasons[i - 1] ?? 1))
+  const least = kind === 'wide' ? 0 : 1
+  const ascend = seasons.every((season, i) => season > (seasons[i - 1] ?? least))
   const model =
     ascend && seasons.length > 0 ? make(name, kind, seasons, library, members, mask, withNet) : undefined
   if (!model) throw new RangeError(`no model is named ${name}`)
@@ -65,7 +71,8 @@ function make(
   mask: string | undefined,
   net: string | undefined,
 ): ForecastModel | undefined {
-  if (kind === 'panel') return makePanel(name, seasons, library, members, mask, net)
+  if (kind === 'panel' || (kind === 'wide' && seasons.length === 1))
+    return makePanel(name, seasons, library, members, mask, net)
   if (mask !== undefined || net !== undefined) return undefined
   const [first, second] = seasons as [number, number | undefined]
   if (kind === 'sarima' && seasons.length === 2) return new DoubleSarima(first, second as number)
@@ -82,7 +89,7 @@ function makePanel(
   mask: string | undefined,
   net: string | undefined,
 ): ForecastModel {
-  const all = panelMembers(seasons)
+  const all = name.startsWith('wide-') ? wideMembers(seasons[0] as number) : panelMembers(seasons)
   const bits = mask === undefined ? (1 << all.length) - 1 : Number.parseInt(mask, 16)
   const names = all.filter((_, i) => (bits >> i) & 1)
   // A network errs unlike the others: it has two votes.

@@ -24,11 +24,14 @@ export interface ForecasterOptions {
   readonly originEvery?: number
   /** Origins kept for joint scenarios; default 48. */
   readonly originRows?: number
+  /** More candidates, for short histories of few long steps with at most one short season (months, days of the week): fits cost about five times as much. */
+  readonly wide?: boolean
 }
 
 /** Options with every default filled in. */
-export interface ResolvedOptions extends Required<ForecasterOptions> {
+export interface ResolvedOptions extends Required<Omit<ForecasterOptions, 'wide'>> {
   readonly originGrid: OriginGrid
+  readonly wide?: boolean
 }
 
 const isCount = (value: number, most: number) => Number.isInteger(value) && value >= 1 && value <= most

@@ -10,8 +10,11 @@ export interface ForecastModel {
   readonly name: string
   /** Fewest finite values that `fit` needs to do better than a guess. */
   readonly minPoints: number
-  /** Estimates parameters on `values` (oldest first, NaN = gap) and leaves the state at their end. Throws nothing. */
-  fit(values: Float64Array): void
+  /**
+   * Estimates parameters on `values` (oldest first, NaN = gap) and leaves the state at their end. `logSpread`: if they are logarithms, by how much one unit multiplies
+   * (as an exponent); 0 or nothing: they are not. Throws nothing.
+   */
+  fit(values: Float64Array, logSpread?: number): void
   /** One more step in O(1); NaN moves time on without an observation. */
   update(value: number): void
   /** Medians of the next `horizon` steps to `out[0..horizon)`; the state is unchanged. */

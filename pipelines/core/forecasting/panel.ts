@@ -30,6 +30,16 @@ export function panelMembers(seasons: readonly number[]): string[] {
   ]
 }
 
+/**
+ * Votes of the panel for short seasons (months, quarters, days of the week; 1: none), in the order of its mask: each model on the logarithms (where the
+ * series is on that scale) and on the values themselves, as histories are too short to tell which of them grows evenly.
+ */
+export function wideMembers(season: number): string[] {
+  if (season === 1) return ['ets', 'dotheta', 'drift', 'lin-ets', 'lin-dotheta']
+  const plain = ['ets', 'dotheta', 'sarima', 'bats', 'ar'].map((kind) => `${kind}-${season}`)
+  return [...plain, `seasonal-naive-${season}`, ...plain.map((name) => `lin-${name}`)]
+}
+
 /** The median of the members' forecasts at every step: one bad member costs nothing, several that differ gain much. */
 export function panel(
   name: string,
@@ -47,8 +57,8 @@ export function panel(
     name,
     minPoints: Math.max(...members.map((member) => member.minPoints)),
     memoryBytes: sum((member) => member.memoryBytes),
-    fit: (values) => {
-      for (const member of members) member.fit(values)
+    fit: (values, logSpread) => {
+      for (const member of members) member.fit(values, logSpread)
     },
     update: (value) => {
       for (const member of members) member.update(value)

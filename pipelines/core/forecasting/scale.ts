@@ -34,6 +34,30 @@ export interface SeriesScale {
   encode(writer: ByteWriter): void
 }
 
+/** Share of zeros from which counts are taken as they are where that may be chosen. */
+const MANY_ZEROS = 0.2
+
+/**
+ * The scale that options ask for: the logarithm for what is never negative, if they leave it open. A wide contest takes counts that are often zero as they
+ * are: their logarithms are mostly the offset.
+ */
+export function scaleKindOf(
+  values: Float64Array,
+  { scale, nonNegative, wide }: { scale: ScaleKind | 'auto'; nonNegative: boolean; wide?: boolean },
+): ScaleKind | 'auto' {
+  if (scale !== 'auto') return scale
+  if (wide === true) {
+    let zeros = 0
+    let known = 0
+    for (const value of values) {
+      if (value === 0) zeros++
+      if (!Number.isNaN(value)) known++
+    }
+    if (zeros > MANY_ZEROS * known) return 'linear'
+  }
+  return nonNegative ? 'log' : scale
+}
+
 /** Learns the scale from the finite values of a history. 'auto' takes the logarithm if nothing is negative. */
 export function fitScale(values: ArrayLike<number>, kind: ScaleKind | 'auto'): SeriesScale {
   const sorted = sortedFinite(values)

@@ -11,7 +11,7 @@ import type { ForecastModel } from './model.ts'
 import type { ModelLibrary } from './model-library.ts'
 import { PendingForecasts } from './pending-forecasts.ts'
 import { ResidualLog } from './residual-log.ts'
-import { decodeScale, fitScale, type SeriesScale } from './scale.ts'
+import { decodeScale, fitScale, scaleKindOf, type SeriesScale } from './scale.ts'
 
 /**
  * What became of a value. `accepted`; `restarted`: accepted after a gap longer than the history, all older state
@@ -315,7 +315,7 @@ export class SeriesForecaster {
   }
 
   #fit(): void {
-    const { horizon, seasons, nonNegative } = this.options
+    const { horizon, seasons } = this.options
     const values = this.#history.values()
     this.#finite = values.reduce((count, value) => count + (Number.isNaN(value) ? 0 : 1), 0)
     if (this.#finite === 0) {
@@ -323,27 +323,27 @@ export class SeriesForecaster {
       return
     }
     const before = this.#scale.kind
-    this.#scale = fitScale(values, nonNegative && this.options.scale === 'auto' ? 'log' : this.options.scale)
+    this.#scale = fitScale(values, scaleKindOf(values, this.options))
     const warped = values.map((value) => this.#scale.warp(value))
     this.#reach = warped.reduce((most, value) => (value > most ? value : most), -Infinity)
     this.#floor = warped.reduce((least, value) => (value < least ? value : least), Infinity)
     const model = warped.map((value) => this.#scale.toModel(value))
-    const champion = chooseChampion(model, horizon, seasons, this.#adopted, this.#library)
+    const champion = chooseChampion(model, horizon, seasons, this.#adopted, this.#library, {
+      logSpread: this.#scale.kind === 'log' ? this.#scale.spread : 0,
+      isWide: this.options.wide === true,
+    })
     const isSteady = before === this.#scale.kind && this.#fittedPoints >= AS_MANY * this.#finite
     if (before !== this.#scale.kind) {
       this.#pending.clear()
       this.#log.clear()
     }
     const keep = isSteady ? KEPT_AT_REFIT : 0
-    this.#conformal.calibrate(
-      champion.errors,
-      champion.origins,
-      this.#scale.spread,
-      this.#scale.prior,
-      stepSpread(warped, this.#scale.prior),
-      keep,
-      champion.stride,
-    )
+    const { spread, prior } = this.#scale
+    const step = stepSpread(warped, prior)
+    const { errors, origins, stride } = champion
+    const few =
+      this.options.wide === true && this.#conformal.calibrateFew({ ...champion, horizon }, spread, step)
+    if (!few) this.#conformal.calibrate(errors, origins, spread, prior, step, keep, stride)
     this.#model = champion.model
     this.#told = 0
     this.#extremes = 0

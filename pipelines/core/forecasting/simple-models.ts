@@ -145,9 +145,9 @@ export function blend(name: string, first: ForecastModel, second: ForecastModel)
     name,
     minPoints: Math.max(first.minPoints, second.minPoints),
     memoryBytes: first.memoryBytes + second.memoryBytes,
-    fit: (values) => {
-      first.fit(values)
-      second.fit(values)
+    fit: (values, logSpread) => {
+      first.fit(values, logSpread)
+      second.fit(values, logSpread)
     },
     update: (value) => {
       first.update(value)

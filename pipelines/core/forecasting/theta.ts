@@ -1,4 +1,5 @@
 import type { ByteReader, ByteWriter } from '#core/math'
+import { classicalProfile, isShortSeason } from './classical.ts'
 import { decodeFloats, encodeFloats, type ForecastModel } from './model.ts'
 import { warmSearch } from './nelder-mead.ts'
 import { filledGaps, seasonalProfiles } from './profiles.ts'
@@ -47,7 +48,11 @@ export class Theta implements ForecastModel {
   }
 
   fit(values: Float64Array): void {
-    const { profiles } = seasonalProfiles(values, this.#seasons)
+    const [only = 1] = this.#seasons
+    const isShort = this.#seasons.length === 1 && isShortSeason(only)
+    const profiles = isShort
+      ? [classicalProfile(values, only)]
+      : seasonalProfiles(values, this.#seasons).profiles
     this.#profiles.forEach((profile, i) => {
       profile.set(profiles[i] as Float64Array)
     })

@@ -24,6 +24,13 @@ const NAMES = [
   'panel-6',
   'panel-3-12',
   'panel-3-12.3a',
+  'ets',
+  'ets-6',
+  'lin-ets-6',
+  'lin-drift',
+  'wide-1',
+  'wide-6',
+  'wide-6.41',
 ]
 
 function ahead(model: ForecastModel, horizon: number): number[] {

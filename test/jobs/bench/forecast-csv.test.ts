@@ -36,6 +36,28 @@ describe('CSV of series', () => {
     expect(() => readSeriesCsv(written(['s,t,y', 'a,1,1', 'a,soon,2']))).toThrow(/line 3: "soon"/)
   })
 
+  it('reads quoted names with commas and quotes, other separators, and columns by their names', () => {
+    const [quoted] = readSeriesCsv(written(['"a, ""b""","2020-01-01",1', '"a, ""b""",2020-01-02,2']))
+    expect(quoted).toMatchObject({ key: 'a, "b"', values: Float64Array.of(1, 2) })
+    const [named] = readSeriesCsv(written(['ds;y;unique_id', '2020Q1;4;z', '2020Q2;5;z']))
+    expect(named).toMatchObject({ key: 'z', values: Float64Array.of(4, 5) })
+    expect([...named!.timesMs]).toEqual([Date.UTC(2020, 0), Date.UTC(2020, 3)])
+  })
+
+  it('takes months for steps, whatever their length, and a missing one for a gap', () => {
+    const months = Array.from({ length: 60 }, (_, m) => m).filter((m) => m !== 50)
+    const ends = months.map((m) => `a,${new Date(Date.UTC(2015, m + 1, 0)).toISOString().slice(0, 10)},${m}`)
+    const { values } = onGrid(readSeriesCsv(written(ends))[0]!)
+    expect([...values]).toEqual(Array.from({ length: 60 }, (_, m) => (m === 50 ? NaN : m)))
+  })
+
+  it('takes working days for steps where the season is five of them', () => {
+    const days = Array.from({ length: 33 }, (_, d) => d).filter((d) => d % 7 < 5)
+    const rows = days.map((d) => `a,${new Date(Date.UTC(2024, 0, 1 + d)).toISOString()},${d}`)
+    expect(onGrid(readSeriesCsv(written(rows))[0]!, 5).values).toHaveLength(days.length)
+    expect(onGrid(readSeriesCsv(written(rows))[0]!, 7).values).toHaveLength(33)
+  })
+
   it('puts rows on the grid of their usual distance, gaps between them', () => {
     const file = written(['a,0,1', 'a,10,2', 'a,20,3', 'a,40,5', 'a,50,6'])
     expect([...onGrid(readSeriesCsv(file)[0]!).values]).toEqual([1, 2, 3, NaN, 5, 6])
@@ -43,7 +65,10 @@ describe('CSV of series', () => {
 
   it('splits off the last rows, also where rows are missing among them', () => {
     const rows = [0, 1, 2, 3, 4, 6, 7].map((t) => `a,${t},${t}`)
-    const [split] = lastRows(readSeriesCsv(written(rows)).map(onGrid), 3)
+    const [split] = lastRows(
+      readSeriesCsv(written(rows)).map((one) => onGrid(one)),
+      3,
+    )
     expect([...split!.train]).toEqual([0, 1, 2, 3])
     expect([...split!.test]).toEqual([4, NaN, 6, 7])
   })
@@ -78,9 +103,18 @@ describe('bench -- forecast --csv', () => {
     expect(result.seasons).toEqual([24])
   })
 
+  it('forecasts yearly series without a season, and says why a file cannot be scored', async () => {
+    const lines = Array.from({ length: 30 }, (_, t) => `a,${t},${100 * 1.05 ** t + ((t * 7919) % 13)}`)
+    const result = await benchCsv({ ...request, horizon: 6, seasons: [1], file: written(lines) })
+    expect(result.seasons).toEqual([1])
+    expect(result.mase).toBeLessThan(2)
+    const few = benchCsv({ ...request, seasons: [40], file: written(lines) })
+    await expect(few).rejects.toThrow(/no series can be scored/)
+  })
+
   it('refuses a horizon and a season that cannot be', async () => {
     const file = written(['a,1,1'])
     await expect(benchCsv({ ...request, file, horizon: Number.NaN })).rejects.toThrow(/--horizon/)
-    await expect(benchCsv({ ...request, file, seasons: [1] })).rejects.toThrow(/--season/)
+    await expect(benchCsv({ ...request, file, seasons: [0] })).rejects.toThrow(/--season/)
   })
 })
