@@ -77,9 +77,9 @@ const SCARCE: Plans = [
   { name: 'static hot replicas', on: 'hot', style: spread(4, 0.05) },
 ]
 
-/** ... many do as well where they are, as the router evens out among them, ... */
+/** ... many change places only for much more: the router evens out among them wherever they are, ... */
 const AMPLE: Plans = [
-  { name: 'forecast', on: 'forecast', style: spread(5, 0.05) },
+  { name: 'forecast', on: 'blend', style: spread(16, 0.1) },
   { name: 'steady', on: 'blend', style: spread(16, 0.2) },
   { name: 'reactive', on: 'last', style: spread(4, 0.2) },
   { name: 'level', on: 'level', style: spread(4, 0.05) },
@@ -107,7 +107,7 @@ export interface PolicyResult {
   readonly copies: number
   /** The plan that is followed. */
   readonly followed: PlanName
-  /** Mean imbalance beyond 5 % plus the price of copies, by plan. */
+  /** Mean imbalance beyond 5 % plus the price of copies, by plan, of the plans that this routing has. */
   readonly costs: Readonly<Record<PlanName, number>>
 }
 

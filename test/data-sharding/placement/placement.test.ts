@@ -318,6 +318,6 @@ describe('the policy', () => {
       const step = policy.step({ last: sweep(t), mean: sweep(t + 2), deviation })
       if (t >= 300) copies += step.copies
     }
-    expect(copies / 300).toBeLessThan(0.3)
+    expect(copies / 300).toBeLessThan(0.1)
   })
 })
