@@ -30,7 +30,7 @@ export type StepResult = Partial<DataMoveState> & { readonly phase: DataMovePhas
 /** Comparisons of a move before it is given up. */
 const MOST_ATTEMPTS = 4
 /** Tries to put aside between two blocks before writes are made to wait. */
-const GAP_TRIES = 6
+const GAP_TRIES = 10
 /** Tries to find both replicas at the same offset: under load they pass one another. */
 const LEVEL_TRIES = 500
 /** Longest wait of one replica for the other in a try, ms. */
