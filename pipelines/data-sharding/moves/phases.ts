@@ -30,7 +30,9 @@ export type StepResult = Partial<DataMoveState> & { readonly phase: DataMovePhas
 /** Comparisons of a move before it is given up. */
 const MOST_ATTEMPTS = 4
 /** Tries to put aside between two blocks before writes are made to wait. */
-const GAP_TRIES = 10
+const GAP_TRIES = 20
+/** Offsets that go by in one try of a log that will leave no gap. */
+const NO_GAP_OFFSETS = 20
 /** Tries to find both replicas at the same offset: under load they pass one another. */
 const LEVEL_TRIES = 500
 /** Longest wait of one replica for the other in a try, ms. */
@@ -125,6 +127,7 @@ async function putAsideInAGap(
       return offset
     }
     await Promise.all(peers.map(({ store }) => store.stage(name, tables)))
+    if (Math.max(...after) - offset >= NO_GAP_OFFSETS) return null
   }
   return null
 }
@@ -144,7 +147,7 @@ function putAsideHeld(deps: StepDeps, name: string): Promise<number> {
 }
 
 /**
- * The new replica stands still until both are at the same offset; the old one, which serves, only for its hard links.
+ * The new replica stands still until both are at the same offset; the old one, which serves, only for the hard links.
  * Comparisons of a partition follow one another (the mover sees to it), so that opposite moves cannot wait for each other.
  */
 async function putAsideAtOneOffset(deps: StepDeps, to: MovePeer, name: string): Promise<void> {
@@ -154,13 +157,11 @@ async function putAsideAtOneOffset(deps: StepDeps, to: MovePeer, name: string): 
       if (from.applier.next(partition) > offset) return false
       return timed(deps, async () => {
         if (!(await from.applier.reachedPartition(partition, offset, soon(signal)))) return false
-        const isHere = await from.applier.between(partition, async (next) => {
+        return from.applier.between(partition, async (next) => {
           if (next !== offset) return false
-          await from.store.snapshot(name, tables)
+          await settled([from, to].map(({ store }) => store.snapshot(name, tables)))
           return true
         })
-        if (isHere) await to.store.snapshot(name, tables)
-        return isHere
       })
     })
     if (isLevel) return

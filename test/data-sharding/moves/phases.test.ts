@@ -29,15 +29,16 @@ const STATE: DataMoveState = {
  * A replica at some offset; what is put aside is named by the offsets before and after it was. Each of the first
  * `blocks` times something is applied meanwhile, unless it is held.
  */
-function replica(name: string, blocks: number) {
-  const seen = { next: 7, aside: [] as string[], isHeld: false, heldTimes: 0, left: blocks }
+function replica(name: string, blocks: number, atOnce = 1) {
+  const seen = { next: 7, aside: [] as string[], isHeld: false, heldTimes: 0, left: blocks, tries: 0 }
   const store: Partial<SegmentStore> = {
     discard: () => Promise.resolve(),
     stage: () => Promise.resolve(void (seen.aside = [])),
     async snapshot() {
       const before = seen.next
       await Promise.resolve()
-      if (!seen.isHeld && seen.left-- > 0) seen.next++
+      seen.tries++
+      if (!seen.isHeld && seen.left-- > 0) seen.next += atOnce
       if (seen.isHeld) seen.heldTimes++
       seen.aside.push(`${before}-${seen.next}`)
     },
@@ -68,8 +69,8 @@ function depsOf(from: MovePeer, to: MovePeer, onPause: (ms: number) => void): St
   return { state: STATE, from, to, partition: 0, tables: [], signal, onPause, nowMs: () => (nowMs += 10) }
 }
 
-async function verify(blocksOfA: number, blocksOfB: number) {
-  const [a, b] = [replica('a', blocksOfA), replica('b', blocksOfB)]
+async function verify(blocksOfA: number, blocksOfB: number, atOnce = 1) {
+  const [a, b] = [replica('a', blocksOfA, atOnce), replica('b', blocksOfB, atOnce)]
   const pauses: number[] = []
   const result = await verifyStep(depsOf(a.peer, b.peer, (ms) => pauses.push(ms)))
   return { result, a: a.seen, b: b.seen, pauses }
@@ -101,6 +102,14 @@ test('where the log leaves no gap, both are held, and the wait is told', async (
   expect(result.phase).toBe('switched')
   expect([a.heldTimes, b.heldTimes]).toEqual([1, 1])
   expect(b.aside).toEqual(a.aside)
+  expect(pauses).toEqual([10])
+})
+
+test('a log that goes on fast is not waited for', async () => {
+  const { result, a, b, pauses } = await verify(1000, 1000, 50)
+  expect(result.phase).toBe('switched')
+  expect([a.tries, b.tries]).toEqual([2, 2])
+  expect([a.heldTimes, b.heldTimes]).toEqual([1, 1])
   expect(pauses).toEqual([10])
 })
 
