@@ -17,6 +17,7 @@ import { accuracyTable } from './forecast-table.ts'
 
 const USAGE = `npm run bench -- forecast [--data DIR] [--only nab,abilene12,abilene288,worldcup] [--peers MODEL,…|none] [--limit SECONDS] [--lanes N] [--fresh-peers] [--short]
 npm run bench -- forecast --csv FILE --horizon H --season M [--season2 M2] [--json] [--courses] [--no-net] [--peers MODEL,…]
+--season: rows of a season, 1 for none (without it the seasons are looked for). Columns series_id, t, y, or by these names or unique_id, ds, y in any order.
 --limit: processor seconds that each other model may take. Rows of other models are kept in .forestall/peer-rows by data, model and version, and said to be
 from an earlier run; --fresh-peers measures them again.`
 
