@@ -154,7 +154,8 @@ function makeField(
   if (length < DRIFT_LIMIT) names.add('drift')
   const enough = usable(seasons, from)
   if (enough.length > 0) for (const name of panelMembers(enough)) names.add(name)
-  for (const season of enough) names.add(`seasonal-naive-${season}`)
+  // The season before is an answer as soon as there is one: a series of two days must not wait for the models that need more.
+  for (const season of seasons) names.add(`seasonal-naive-${season}`)
   if (enough.length > 0) {
     for (const kind of Object.keys(library.courses ?? {})) names.add([kind, ...enough].join('-'))
   }

@@ -8,7 +8,7 @@ export interface ForecasterOptions {
   readonly stepMs: number
   /** Steps ahead, 1..1000. */
   readonly horizon: number
-  /** Candidate seasons in steps (a day, a week); each is used once the history holds 3.4 of it. */
+  /** Candidate seasons in steps (a day, a week); the season before is an answer once the history holds 1.7 of it, models of the season from 3.4 on. */
   readonly seasons: readonly number[]
   /** Values kept for fitting; default: 7 times the longest season, 200..4,032. 4 bytes each. */
   readonly historyPoints?: number

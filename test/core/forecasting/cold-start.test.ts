@@ -80,3 +80,15 @@ describe('a cold start', () => {
     expect(inside / outcomes).toBeLessThan(0.995)
   })
 })
+
+it('a series of two days is forecast by the day before, not by its last value', () => {
+  const random = mulberry32(8)
+  const day = (t: number) => 8 * (1 - 0.5 * Math.cos((2 * Math.PI * t) / 60))
+  const values = Array.from({ length: 121 }, (_, t) => day(t) * Math.exp(0.1 * (random.uniform() - 0.5)))
+  const out = told(values)
+  const last = values.at(-1) ?? 0
+  for (let h = 6; h <= HORIZON; h++) {
+    const median = out[LEVELS * (h - 1) + 2] ?? 0
+    expect(Math.abs(median - day(120 + h))).toBeLessThan(0.5 * Math.abs(last - day(120 + h)))
+  }
+})
