@@ -51,7 +51,7 @@ const MEMORY = 960
 const START = 48
 const REGRET: RegretRule = { memory: MEMORY, least: 0.9, deviations: 2.5, most: 0.15 }
 /** Getting to another layout is paid for by later steps, too: this share of its copies must have paid before. */
-const PAID = 0.05
+const PAID = 0.25
 /** Steps with less than this share of the usual work do not count: nobody waits then. */
 const QUIET = 0.25
 /** A load this many standard deviations above what was expected is taken to last: at this share of it. */
