@@ -118,6 +118,8 @@ const judgesOf = (splits: readonly Split[], most: number): Split[] =>
 
 /** Series that say how wide the intervals should be. */
 const MOST_WIDTH_JUDGES = 400
+/** Models that a network joins: panels, but not the wide ones of short seasons. */
+const JOINED = /^(panel-|wide-\d+-\d)/
 /** Series that decide whether a network joins the panels of a set. */
 const MOST_JUDGES = 150
 const MEDIAN = 2
@@ -156,7 +158,7 @@ function joiningNet(splits: readonly Split[], options: RunOptions): string {
  * on the errors of the panel without it, because the network has seen the points that a backtest would score.
  */
 function withNet(alone: Told, split: Split, options: RunOptions, net: string): Told {
-  if (!alone.model.startsWith('panel-')) return alone
+  if (!JOINED.test(alone.model)) return alone
   const { quantiles: joined, model } = forecastSplit(split, options, `${alone.model}+${net}`)
   const quantiles = alone.quantiles.map((value, at) => {
     const level = at % LEVELS

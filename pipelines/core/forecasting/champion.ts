@@ -72,8 +72,14 @@ export function chooseChampion(
 ): Champion {
   const wide = isWide && isWideContest(seasons)
   const from = wide ? wideSplit(values.length, horizon, seasons[0] ?? 1) : splitOf(values.length)
+  const membersOf = (found: readonly number[]) =>
+    isWide && found.length > 1
+      ? wideMembers(found).filter((name) => logSpread > 0 || !name.startsWith('lin-'))
+      : panelMembers(found)
   const field = () =>
-    wide ? wideField(from, seasons[0] ?? 1, logSpread > 0) : makeField(from, values.length, seasons, library)
+    wide
+      ? wideField(from, seasons[0] ?? 1, logSpread > 0)
+      : makeField(from, values.length, seasons, library, membersOf)
   const models = adopted(only, library, from) ?? field()
   for (const model of models) model.fit(values.subarray(0, from), logSpread)
   const scored = values.length - from
@@ -82,7 +88,11 @@ export function chooseChampion(
   const candidates = models.map(({ name }, i) => asCandidate(name, errors[i] as Float32Array))
   const enough = usable(seasons, from)
   const group =
-    models.length > 1 ? (wide ? wideGroup(models, candidates) : panelOf(enough, candidates)) : undefined
+    models.length > 1
+      ? wide
+        ? wideGroup(models, candidates)
+        : panelOf(enough, candidates, isWide)
+      : undefined
   const handicap = wide ? WIDE_HANDICAP : enough.length > 1 ? DOUBLE_HANDICAP : PANEL_HANDICAP
   const best = leastHandicapped(group, candidates, handicap)
   // A short history is too little for the first part to say where the search of the whole should start.
@@ -103,7 +113,7 @@ function wideSplit(length: number, horizon: number, season: number): number {
 
 function wideField(from: number, season: number, isLog: boolean): ForecastModel[] {
   const start = from >= 2 * season + 2 ? season : 1
-  const names = new Set(['naive', 'ses', 'mean', ...wideMembers(start)])
+  const names = new Set(['naive', 'ses', 'mean', ...wideMembers([start])])
   return [...names]
     .filter((name) => isLog || !name.startsWith('lin-'))
     .map((name) => createModel(name))
@@ -115,7 +125,7 @@ function wideGroup(
   candidates: readonly Candidate[],
 ): Candidate | undefined {
   const season = models.find(({ name }) => name.startsWith('ets-'))?.name.slice('ets-'.length) ?? '1'
-  return groupOf(`wide-${season}`, wideMembers(Number(season)), candidates, WIDE_MOST_OF_BEST)
+  return groupOf(`wide-${season}`, wideMembers([Number(season)]), candidates, WIDE_MOST_OF_BEST)
 }
 
 /** The candidate as a model; a panel of models that were fitted already, so that the next fit starts where theirs ended. */
@@ -149,11 +159,12 @@ function makeField(
   length: number,
   seasons: readonly number[],
   library: ModelLibrary,
+  membersOf: (seasons: readonly number[]) => string[],
 ): ForecastModel[] {
   const names = new Set(['naive', 'ses', 'mean', 'dotheta'])
   if (length < DRIFT_LIMIT) names.add('drift')
   const enough = usable(seasons, from)
-  if (enough.length > 0) for (const name of panelMembers(enough)) names.add(name)
+  if (enough.length > 0) for (const name of membersOf(enough)) names.add(name)
   // The season before is an answer as soon as there is one: a series of two days must not wait for the models that need more.
   for (const season of seasons) names.add(`seasonal-naive-${season}`)
   if (enough.length > 0) {
@@ -165,8 +176,15 @@ function makeField(
 }
 
 /** The median of the members that did not fail; its error is the median of their errors. */
-function panelOf(seasons: readonly number[], candidates: readonly Candidate[]): Candidate | undefined {
+function panelOf(
+  seasons: readonly number[],
+  candidates: readonly Candidate[],
+  isWide: boolean,
+): Candidate | undefined {
   if (seasons.length === 0) return undefined
+  if (isWide && seasons.length > 1) {
+    return groupOf(`wide-${seasons.join('-')}`, wideMembers(seasons), candidates, MOST_OF_BEST)
+  }
   return groupOf(`panel-${seasons.join('-')}`, panelMembers(seasons), candidates, MOST_OF_BEST)
 }
 

@@ -71,8 +71,7 @@ function make(
   mask: string | undefined,
   net: string | undefined,
 ): ForecastModel | undefined {
-  if (kind === 'panel' || (kind === 'wide' && seasons.length === 1))
-    return makePanel(name, seasons, library, members, mask, net)
+  if (kind === 'panel' || kind === 'wide') return makePanel(name, seasons, library, members, mask, net)
   if (mask !== undefined || net !== undefined) return undefined
   const [first, second] = seasons as [number, number | undefined]
   if (kind === 'sarima' && seasons.length === 2) return new DoubleSarima(first, second as number)
@@ -89,7 +88,7 @@ function makePanel(
   mask: string | undefined,
   net: string | undefined,
 ): ForecastModel {
-  const all = name.startsWith('wide-') ? wideMembers(seasons[0] as number) : panelMembers(seasons)
+  const all = name.startsWith('wide-') ? wideMembers(seasons) : panelMembers(seasons)
   const bits = mask === undefined ? (1 << all.length) - 1 : Number.parseInt(mask, 16)
   const names = all.filter((_, i) => (bits >> i) & 1)
   // A network errs unlike the others: it has two votes.

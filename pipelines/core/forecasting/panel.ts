@@ -32,9 +32,16 @@ export function panelMembers(seasons: readonly number[]): string[] {
 
 /**
  * Votes of the panel for short seasons (months, quarters, days of the week; 1: none), in the order of its mask: each model on the logarithms (where the
- * series is on that scale) and on the values themselves, as histories are too short to tell which of them grows evenly.
+ * series is on that scale) and on the values themselves, as histories are too short to tell which of them grows evenly. With two seasons: the standard panel and
+ * four further members of that kind.
  */
-export function wideMembers(season: number): string[] {
+export function wideMembers(seasons: readonly number[]): string[] {
+  const [season = 1] = seasons
+  if (seasons.length > 1) {
+    const all = seasons.join('-')
+    const further = ['dotheta', 'lin-sarima', 'lin-bats', 'lin-dotheta'].map((kind) => `${kind}-${all}`)
+    return [...panelMembers(seasons), ...further]
+  }
   if (season === 1) return ['ets', 'dotheta', 'drift', 'lin-ets', 'lin-dotheta']
   const plain = ['ets', 'dotheta', 'sarima', 'bats', 'ar'].map((kind) => `${kind}-${season}`)
   return [...plain, `seasonal-naive-${season}`, ...plain.map((name) => `lin-${name}`)]

@@ -31,6 +31,7 @@ const NAMES = [
   'wide-1',
   'wide-6',
   'wide-6.41',
+  'wide-3-12',
 ]
 
 function ahead(model: ForecastModel, horizon: number): number[] {
