@@ -70,33 +70,21 @@ export function chooseChampion(
   library: ModelLibrary = {},
   { logSpread, isWide }: Contest = PLAIN_CONTEST,
 ): Champion {
-  const wide = isWide && isWideContest(seasons)
-  const from = wide ? wideSplit(values.length, horizon, seasons[0] ?? 1) : splitOf(values.length)
-  const membersOf = (found: readonly number[]) =>
-    isWide && found.length > 1
-      ? wideMembers(found).filter((name) => logSpread > 0 || !name.startsWith('lin-'))
-      : panelMembers(found)
-  const field = () =>
-    wide
-      ? wideField(from, seasons[0] ?? 1, logSpread > 0)
-      : makeField(from, values.length, seasons, library, membersOf)
-  const models = adopted(only, library, from) ?? field()
+  const isShort = isWide && isWideContest(seasons)
+  const from = isShort ? shortSplit(values.length, horizon, seasons[0] ?? 1) : splitOf(values.length)
+  const field = isShort
+    ? shortField(from, seasons[0] ?? 1)
+    : plainField(from, values.length, seasons, isWide, library)
+  const models = adopted(only, library, from) ?? modelsOf(field, from, logSpread > 0, library)
   for (const model of models) model.fit(values.subarray(0, from), logSpread)
   const scored = values.length - from
   const stride = Math.max(1, Math.floor(horizon / ORIGINS_A_HORIZON), Math.ceil(scored / MOST_ORIGINS))
   const { errors, origins } = rollingBacktest(models, values, from, horizon, stride)
   const candidates = models.map(({ name }, i) => asCandidate(name, errors[i] as Float32Array))
-  const enough = usable(seasons, from)
-  const group =
-    models.length > 1
-      ? wide
-        ? wideGroup(models, candidates)
-        : panelOf(enough, candidates, isWide)
-      : undefined
-  const handicap = wide ? WIDE_HANDICAP : enough.length > 1 ? DOUBLE_HANDICAP : PANEL_HANDICAP
-  const best = leastHandicapped(group, candidates, handicap)
+  const group = models.length > 1 ? groupOf(field, candidates) : undefined
+  const best = leastHandicapped(group, candidates, field.handicap)
   // A short history is too little for the first part to say where the search of the whole should start.
-  const model = wide ? createModel(best.name, library) : modelOf(best, models, library)
+  const model = isShort ? createModel(best.name, library) : modelOf(best, models, library)
   model.fit(values, logSpread)
   const losses = new Map([...candidates, ...(group ? [group] : [])].map(({ name, loss }) => [name, loss]))
   return { model, errors: best.errors, origins, stride, losses }
@@ -106,26 +94,9 @@ const splitOf = (length: number): number =>
   length < FEWEST ? length : Math.floor(length * (1 - BACKTEST_SHARE))
 
 /** Where the backtest of a short history begins: late enough for a season to be known before it, if a part is left for it. */
-function wideSplit(length: number, horizon: number, season: number): number {
+function shortSplit(length: number, horizon: number, season: number): number {
   const most = length - Math.max(2, Math.min(horizon, Math.floor(length * LEAST_WIDE)))
   return Math.max(0, Math.min(Math.max(splitOf(length), 2 * season + 2), most))
-}
-
-function wideField(from: number, season: number, isLog: boolean): ForecastModel[] {
-  const start = from >= 2 * season + 2 ? season : 1
-  const names = new Set(['naive', 'ses', 'mean', ...wideMembers([start])])
-  return [...names]
-    .filter((name) => isLog || !name.startsWith('lin-'))
-    .map((name) => createModel(name))
-    .filter((model, i) => i === 0 || from >= model.minPoints)
-}
-
-function wideGroup(
-  models: readonly ForecastModel[],
-  candidates: readonly Candidate[],
-): Candidate | undefined {
-  const season = models.find(({ name }) => name.startsWith('ets-'))?.name.slice('ets-'.length) ?? '1'
-  return groupOf(`wide-${season}`, wideMembers([Number(season)]), candidates, WIDE_MOST_OF_BEST)
 }
 
 /** The candidate as a model; a panel of models that were fitted already, so that the next fit starts where theirs ended. */
@@ -154,46 +125,67 @@ function usable(seasons: readonly number[], from: number): number[] {
   return enough.length < 3 ? enough : [enough[0] as number, enough.at(-1) as number]
 }
 
-function makeField(
+/** Who takes part in a contest, and the panel of some of them that stands against each alone. */
+interface Field {
+  readonly names: ReadonlySet<string>
+  /** '': no panel. */
+  readonly panel: string
+  readonly members: readonly string[]
+  /** Members that erred this many times as much as the best one are left out. */
+  readonly mostOfBest: number
+  /** The panel's error counts this many times. */
+  readonly handicap: number
+}
+
+function shortField(from: number, season: number): Field {
+  const start = from >= 2 * season + 2 ? season : 1
+  const members = wideMembers([start])
+  const names = new Set(['naive', 'ses', 'mean', ...members])
+  return { names, panel: `wide-${start}`, members, mostOfBest: WIDE_MOST_OF_BEST, handicap: WIDE_HANDICAP }
+}
+
+function plainField(
   from: number,
   length: number,
   seasons: readonly number[],
+  isWide: boolean,
   library: ModelLibrary,
-  membersOf: (seasons: readonly number[]) => string[],
-): ForecastModel[] {
+): Field {
+  const enough = usable(seasons, from)
+  const isDouble = enough.length > 1
+  const members = enough.length === 0 ? [] : isWide && isDouble ? wideMembers(enough) : panelMembers(enough)
   const names = new Set(['naive', 'ses', 'mean', 'dotheta'])
   if (length < DRIFT_LIMIT) names.add('drift')
-  const enough = usable(seasons, from)
-  if (enough.length > 0) for (const name of membersOf(enough)) names.add(name)
+  for (const name of members) names.add(name)
   // The season before is an answer as soon as there is one: a series of two days must not wait for the models that need more.
   for (const season of seasons) names.add(`seasonal-naive-${season}`)
   if (enough.length > 0) {
     for (const kind of Object.keys(library.courses ?? {})) names.add([kind, ...enough].join('-'))
   }
+  const panel = enough.length === 0 ? '' : [isWide && isDouble ? 'wide' : 'panel', ...enough].join('-')
+  return {
+    names,
+    panel,
+    members,
+    mostOfBest: MOST_OF_BEST,
+    handicap: isDouble ? DOUBLE_HANDICAP : PANEL_HANDICAP,
+  }
+}
+
+/** The models of a field that the history suffices for, the first always; those of plain values only where the series is on the log scale. */
+function modelsOf({ names }: Field, from: number, isLog: boolean, library: ModelLibrary): ForecastModel[] {
   return [...names]
+    .filter((name) => isLog || !name.startsWith('lin-'))
     .map((name) => createModel(name, library))
     .filter((model, i) => i === 0 || from >= model.minPoints)
 }
 
 /** The median of the members that did not fail; its error is the median of their errors. */
-function panelOf(
-  seasons: readonly number[],
-  candidates: readonly Candidate[],
-  isWide: boolean,
-): Candidate | undefined {
-  if (seasons.length === 0) return undefined
-  if (isWide && seasons.length > 1) {
-    return groupOf(`wide-${seasons.join('-')}`, wideMembers(seasons), candidates, MOST_OF_BEST)
-  }
-  return groupOf(`panel-${seasons.join('-')}`, panelMembers(seasons), candidates, MOST_OF_BEST)
-}
-
 function groupOf(
-  name: string,
-  names: readonly string[],
+  { panel, members: names, mostOfBest }: Field,
   candidates: readonly Candidate[],
-  mostOfBest: number,
 ): Candidate | undefined {
+  if (panel === '') return undefined
   const members = names.map((member) => candidates.find((candidate) => candidate.name === member))
   const least = Math.min(...members.map((member) => member?.loss ?? Infinity))
   const stays = members.map((member) => member !== undefined && member.loss <= mostOfBest * least)
@@ -202,7 +194,7 @@ function groupOf(
   const mask = stays.reduce((bits, stay, i) => bits + (stay ? 1 << i : 0), 0)
   const errors = new Float32Array((rows[0] as Float32Array).length)
   medianOfRows(rows, errors.length, errors)
-  return asCandidate(`${name}.${mask.toString(16)}`, errors)
+  return asCandidate(`${panel}.${mask.toString(16)}`, errors)
 }
 
 function leastHandicapped(
