@@ -170,7 +170,7 @@ class DecisionProcessor implements RoundProcessor {
     return [
       `segment expected at ${load.toFixed(1)} of work: ${share.toFixed(0)} % of an instance's mean`,
       `max/mean ${world.imbalance(world.before).toFixed(3)} before, ${world.imbalance(world.layout).toFixed(3)} after`,
-      `follows '${followed}': cost ${costs[followed].toFixed(4)} against ${Object.entries(costs)
+      `follows '${followed}': cost ${costs.get(followed)?.toFixed(4)} against ${[...costs]
         .filter(([name]) => name !== followed)
         .map(([name, cost]) => `${cost.toFixed(4)} (${name})`)
         .join(', ')}`,

@@ -108,7 +108,7 @@ export interface PolicyResult {
   /** The plan that is followed. */
   readonly followed: PlanName
   /** Mean imbalance beyond 5 % plus the price of copies, by plan, of the plans that this routing has. */
-  readonly costs: Readonly<Record<PlanName, number>>
+  readonly costs: ReadonlyMap<PlanName, number>
 }
 
 /**
@@ -171,7 +171,8 @@ export class ShardPolicy {
     this.#choose()
     const { name } = this.#contenders[this.#followed]!
     this.#copies = this.#go(works[this.#plans[this.#followed]!.on], input.mean, step)
-    return { layout: this.layout, copies: this.#copies, followed: name, costs: this.#costs() }
+    const costs = new Map(this.#contenders.map((contender) => [contender.name, contender.cost]))
+    return { layout: this.layout, copies: this.#copies, followed: name, costs }
   }
 
   /** What each basis expects. */
@@ -192,13 +193,6 @@ export class ShardPolicy {
     const isThere = distance(this.layout, followed.layout) === 0
     this.#isApproaching = this.#isFixed(this.#followed) || !isThere
     return moved
-  }
-
-  #costs(): Record<PlanName, number> {
-    return Object.fromEntries(this.#contenders.map(({ name, cost }) => [name, cost])) as Record<
-      PlanName,
-      number
-    >
   }
 
   #learn(last: Float64Array): void {

@@ -264,7 +264,8 @@ describe('the policy', () => {
     const policy = new ShardPolicy(options)
     const cost = (from: number, to: number, capacities: readonly number[]) => {
       let costs = 0
-      for (let t = from; t < to; t++) costs = policy.step(input(t, capacities)).costs['static hot replicas']
+      for (let t = from; t < to; t++)
+        costs = policy.step(input(t, capacities)).costs.get('static hot replicas') ?? Number.NaN
       return costs
     }
     const before = cost(0, 70, [1, 1, 1, 1])
@@ -305,7 +306,7 @@ describe('the policy', () => {
       policy.step({ last: flat, mean: wrong(t), deviation: new Float64Array(SEGMENTS).fill(1) })
     const { followed, costs } = policy.step({ last: flat, mean: wrong(200), deviation: flat })
     expect(followed).not.toMatch(/^forecast/)
-    expect(costs[followed]).toBeLessThan(0.5 * costs.forecast)
+    expect(costs.get(followed)).toBeLessThan(0.5 * (costs.get('forecast') ?? Number.NaN))
   })
 
   test('spare replicas do not run after a hot spot that moves', () => {
