@@ -79,6 +79,11 @@ export class OriginProgress {
     return true
   }
 
+  /** What a commit note keeps of it. */
+  told(): { origins: number[]; idle: boolean[] } {
+    return { origins: [...this.watermarks], idle: Array.from(this.idle, (flag) => flag === 1) }
+  }
+
   /** Takes over what a commit note knew, in the same order; origins that are new since then have not spoken. */
   restore(note: { readonly origins: readonly number[]; readonly idle: readonly boolean[] }): void {
     for (let i = 0; i < Math.min(note.origins.length, this.watermarks.length); i++) {

@@ -1,9 +1,10 @@
 import type { OffsetToCommit, TopicPartition } from '../ports/index.ts'
 import { partitionKey } from '../ports/index.ts'
 import { OriginProgress } from './marks.ts'
-import { decodeNote, encodeNote } from './notes.ts'
+import { encodeNote } from './notes.ts'
 import type { RecordReader } from './record-readers.ts'
 import type { Snapshot } from './snapshots.ts'
+import { committedAt } from './sole-input.ts'
 import { lostInput, type TaskContext, type TaskStart } from './task.ts'
 import { originsOf, type RoundInput, type RoundSpec } from './topology.ts'
 
@@ -82,10 +83,11 @@ export class RoundInputs {
     let resumed = false
     let emittedThroughMs = Number.NEGATIVE_INFINITY
     for (const [key, input] of this.#inputs) {
-      const { committed, earliest } = starts.get(key) as TaskStart
-      const note = committed.offset < 0 ? undefined : decodeNote(committed.metadata)
-      input.committed = committed.offset < 0 ? earliest : committed.offset
-      let start = note?.replayFrom ?? input.committed
+      const found = starts.get(key) as TaskStart
+      const { earliest } = found
+      const { committed, note } = committedAt(found)
+      input.committed = committed
+      let start = note?.replayFrom ?? committed
       if (note !== undefined) {
         resumed = true
         emittedThroughMs = Math.max(emittedThroughMs, note.closedThroughMs)
@@ -126,8 +128,7 @@ export class RoundInputs {
         closedThroughMs,
         eventTimeMs: Number.NEGATIVE_INFINITY,
         replayFrom: replayFrom(input),
-        origins: [...input.progress.watermarks],
-        idle: [...input.progress.idle].map((flag) => flag === 1),
+        ...input.progress.told(),
       }),
     }))
   }

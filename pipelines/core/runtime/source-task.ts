@@ -1,16 +1,14 @@
 import { Buffer } from 'node:buffer'
 import type { OffsetToCommit, RecordCursor, TopicPartition } from '../ports/index.ts'
-import { partitionKey } from '../ports/index.ts'
 import { Account, writeLedger } from './account.ts'
 import { emitDeadLetter, type Refusal } from './dead-letter.ts'
 import { tooEarly, tooFarAhead, tooLarge, unreadable } from './refusals.ts'
 import { END_OF_INPUT_MS, readMark } from './marks.ts'
-import { type CommitNote, decodeNote, encodeNote } from './notes.ts'
 import type { ColumnReader, RecordReader } from './record-readers.ts'
 import type { Row, Verdict } from './row.ts'
+import { SoleInput } from './sole-input.ts'
 import type { Task, TaskContext, TaskStart } from './task.ts'
 import type { SourceSpec, Topology } from './topology.ts'
-import { lostInput } from './task.ts'
 import type { SourceSink } from './window-sink.ts'
 import { createWindowSinks } from './window-sinks.ts'
 
@@ -31,18 +29,16 @@ export class SourceTask implements Task {
   readonly #spec: SourceSpec
   readonly #partition: number
   readonly #context: TaskContext
+  readonly #input: SoleInput
   readonly #reader: RecordReader
   readonly #sinks: SourceSink[]
   readonly #row: { buffer: Row['buffer']; numbers: Float64Array; starts: Int32Array; ends: Int32Array }
   readonly #timeSlot: number
   #account = new Account(0)
-  #position = 0
-  /** Records below this offset were counted by an earlier run: they only fill open windows. */
-  #committed = 0
   #eventTimeMs = Number.NEGATIVE_INFINITY
-  /** Where the replay of open windows should have begun, if retention had not removed it; and which windows lack it. */
-  #lostFrom = Number.POSITIVE_INFINITY
+  /** Windows that begin before this lack input that retention has removed. */
   #lostBeforeMs = Number.NEGATIVE_INFINITY
+  /** Records that nobody has seen are gone, too: the window in which the input goes on lacks its beginning. */
   #gap = false
   #progressed = false
   /** The smallest event time that closes a window. */
@@ -52,7 +48,6 @@ export class SourceTask implements Task {
   /** An earlier run may have said that this source is idle: what comes first takes that back. */
   #announced = false
   #lastRecordAtMs: number
-  #dirty = false
 
   constructor(topology: Topology, node: string, partition: number, context: TaskContext) {
     const spec = topology.sources[node] as SourceSpec
@@ -62,7 +57,8 @@ export class SourceTask implements Task {
     this.#spec = spec
     this.#partition = partition
     this.#context = context
-    this.inputs = [{ topic: context.topicName(spec.topic), partition }]
+    this.#input = new SoleInput({ topic: context.topicName(spec.topic), partition })
+    this.inputs = [this.#input.partition]
     this.#reader = context.readers.inPlace(spec.record, spec.fields)
     this.#sinks = createWindowSinks(topology, node, partition, context)
     this.#timeSlot = spec.fields.indexOf(spec.eventTime)
@@ -88,28 +84,16 @@ export class SourceTask implements Task {
   }
 
   async restore(starts: ReadonlyMap<string, TaskStart>): Promise<ReadonlyMap<string, number>> {
-    const input = this.inputs[0] as TopicPartition
-    const key = partitionKey(input.topic, input.partition)
-    const { committed, earliest } = starts.get(key) as TaskStart
-    const note = decodeNote(committed.metadata)
-    this.#committed = committed.offset < 0 ? earliest : committed.offset
-    this.#position = this.#committed
-    this.#account = new Account(this.#committed)
-    let from = this.#committed
-    if (note !== undefined && committed.offset >= 0) from = this.#adopt(note)
-    if (from >= earliest) return new Map([[key, from]])
-    this.#lostFrom = from
-    this.#lose(this.#eventTimeMs)
-    // Records that nobody has seen are gone, too: the window in which the input goes on lacks its beginning.
-    this.#gap = earliest > this.#committed
-    this.#context.warn(lostInput(this.id, input, from, earliest))
-    return new Map([[key, earliest]])
-  }
-
-  #adopt(note: CommitNote): number {
-    this.#eventTimeMs = note.eventTimeMs
-    for (const sink of this.#sinks) sink.resume(note.eventTimeMs, note.replayMs ?? note.eventTimeMs)
-    return note.replayFrom
+    const { from, note, isLost, hasGap } = this.#input.resume(starts, this.id, this.#context)
+    this.#account = new Account(this.#input.committed)
+    if (note !== undefined) {
+      const { eventTimeMs, replayMs = eventTimeMs } = note
+      this.#eventTimeMs = eventTimeMs
+      for (const sink of this.#sinks) sink.resume(eventTimeMs, replayMs)
+    }
+    if (isLost) this.#lose(this.#eventTimeMs)
+    this.#gap = hasGap
+    return from
   }
 
   /** Windows that begin before `beforeMs` are incomplete. */
@@ -136,8 +120,7 @@ export class SourceTask implements Task {
       }
     }
     for (const sink of this.#sinks) sink.store.flush()
-    this.#position = Math.max(this.#position, cursor.nextOffset)
-    this.#dirty = true
+    this.#input.reach(cursor.nextOffset)
     await this.#closeAtEnd()
   }
 
@@ -146,7 +129,7 @@ export class SourceTask implements Task {
     let pending = again
     while (pending || cursor.next()) {
       pending = false
-      const live = cursor.offset >= this.#committed
+      const live = cursor.offset >= this.#input.committed
       const schema = this.#reader.missingSchema(cursor.buffer, cursor.valueStart, cursor.valueLength)
       if (schema >= 0) return schema
       if (!live) {
@@ -289,7 +272,7 @@ export class SourceTask implements Task {
 
   async #closeAtEnd(): Promise<void> {
     if (!this.#progressed && !this.#idle) return
-    if (this.#position < this.#committed) return
+    if (this.#input.isReplaying) return
     const woke = this.#idle || !this.#announced
     this.#progressed = false
     this.#idle = false
@@ -299,36 +282,32 @@ export class SourceTask implements Task {
 
   tick(nowMs: number, blindMs: number): void {
     this.#lastRecordAtMs = Math.min(nowMs, this.#lastRecordAtMs + blindMs)
-    if (this.#idle || this.#position < this.#committed) return
+    if (this.#idle || this.#input.isReplaying) return
     if (nowMs - this.#lastRecordAtMs < this.#spec.idleMs) return
     this.#idle = true
     this.#urgent = true
     // The marks go out with an offset, whose generation the broker checks: a member that was evicted must not speak.
-    this.#dirty = true
+    this.#input.touch()
     for (const sink of this.#sinks) sink.tellIdle()
   }
 
   prepareCommit(nowMs: number): OffsetToCommit[] {
     this.#urgent = false
-    if (!this.#dirty || this.#position < this.#committed) return []
-    this.#dirty = false
-    const input = this.inputs[0] as TopicPartition
-    const held = this.#sinks.reduce((from, sink) => sink.store.replayFrom(from), this.#position)
-    // As long as an incomplete window is open, the next restart must find the same loss.
-    const lacking = this.#sinks.some((sink) => sink.opensBefore(this.#lostBeforeMs))
-    const replayFrom = lacking ? Math.min(held, this.#lostFrom) : held
+    if (!this.#input.isDue) return []
+    const { position } = this.#input
     const eventTimeMs = this.#eventTimeMs
     const replayMs = this.#sinks.reduce((ms, sink) => Math.min(ms, sink.replayMs(ms)), eventTimeMs)
-    const note = encodeNote({
+    const note = {
       closedThroughMs: 0,
       eventTimeMs,
-      replayFrom,
+      replayFrom: this.#sinks.reduce((from, sink) => sink.store.replayFrom(from), position),
       origins: [],
       idle: [],
       ...(replayMs < eventTimeMs ? { replayMs } : {}),
-    })
-    if (this.#position > this.#account.fromOffset) this.#writeLedger(nowMs)
-    return [{ ...input, offset: this.#position, metadata: note }]
+    }
+    if (position > this.#account.fromOffset) this.#writeLedger(nowMs)
+    const isLacking = this.#sinks.some((sink) => sink.opensBefore(this.#lostBeforeMs))
+    return this.#input.commit(note, isLacking)
   }
 
   #writeLedger(nowMs: number): void {
@@ -337,7 +316,7 @@ export class SourceTask implements Task {
       node: this.#node,
       topic: this.#spec.topic,
       partition: this.#partition,
-      to_offset: this.#position,
+      to_offset: this.#input.position,
       watermark_ms: Number.isFinite(this.#eventTimeMs) ? this.#eventTimeMs : 0,
       at_ms: nowMs,
     })

@@ -1,21 +1,12 @@
-import { Buffer } from 'node:buffer'
 import type { AggregatePlan } from './aggregate-columns.ts'
 import { breathe } from './breathe.ts'
-import { ByteWriter } from '../math/index.ts'
 import { ClosedWindow, type KeyedColumns } from './closed-window.ts'
 import { markHeaders } from './marks.ts'
-import { partitionOf } from './partitioner.ts'
 import type { Row } from './row.ts'
 import type { TaskContext } from './task.ts'
 import { originOf, type Topology, type WindowSpec } from './topology.ts'
-import { encodeEntry, type Pane, type WindowShape, WindowStore } from './window-store.ts'
+import { type Pane, type WindowShape, WindowStore } from './window-store.ts'
 
-/** Partial aggregates travel in blocks of at most about this size. */
-const BLOCK_BYTES = 256 * 1024
-const BLOCK_VERSION = 1
-
-/** Origin under which the source tasks of a merged window tell their progress. */
-export const partialNode = (topology: string, window: string): string => `${topology}/${window}:partial`
 /** Origin under which the tasks that write a window's output tell their progress. */
 export const windowNode = (topology: string, window: string): string => `${topology}/${window}`
 
@@ -182,48 +173,5 @@ export function rowEmitter(rows: RowWriter): PaneEmitter {
       }
     },
     mark: (watermarkMs, idle) => rows.mark(watermarkMs, idle),
-  }
-}
-
-/** Emits partial aggregates in blocks to the partition of each key in the merge topic. */
-export function partialEmitter(
-  topology: Topology,
-  name: string,
-  partition: number,
-  context: TaskContext,
-): PaneEmitter {
-  const { merge } = topology.windows[name] as WindowSpec
-  if (merge === undefined) throw new TypeError(`window '${name}' has no merge`)
-  const topic = context.topicName(merge.topic)
-  const origin = originOf(partialNode(topology.name, name), partition)
-  const writers = Array.from({ length: merge.partitions }, () => new ByteWriter(4096))
-  const send = (target: number, endMs: number) => {
-    const writer = writers[target] as ByteWriter
-    if (writer.length > 0) context.out.emit(topic, target, endMs, Buffer.from(origin), writer.view())
-    writer.reset()
-  }
-  return {
-    async emit(pane, startMs, endMs) {
-      for (let slot = 0; slot < pane.keys.size; slot++) {
-        const pause = breathe(slot + 1)
-        if (pause !== undefined) await pause
-        const target = partitionOf(pane.keys.view(slot), merge.partitions)
-        const writer = writers[target] as ByteWriter
-        if (writer.length === 0) {
-          writer.u8(BLOCK_VERSION)
-          writer.u8(pane.incomplete ? 1 : 0)
-          writer.varint(startMs)
-        }
-        encodeEntry(pane, slot, writer)
-        if (writer.length >= BLOCK_BYTES) send(target, endMs)
-      }
-      for (let target = 0; target < merge.partitions; target++) send(target, endMs)
-    },
-    mark(watermarkMs, idle) {
-      const headers = markHeaders({ origin, watermarkMs, idle })
-      for (let target = 0; target < merge.partitions; target++) {
-        context.out.emit(topic, target, context.clock.nowMs(), null, null, headers)
-      }
-    },
   }
 }

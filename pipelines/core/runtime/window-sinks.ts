@@ -1,9 +1,10 @@
 import { AggregatePlan } from './aggregate-columns.ts'
+import { partialEmitter } from './partial-blocks.ts'
 import { slicePlan, sliceShape } from './session-shape.ts'
 import { SessionSink } from './session-sink.ts'
 import type { TaskContext } from './task.ts'
 import type { SourceSpec, Topology } from './topology.ts'
-import { partialEmitter, rowEmitter, rowWriter, type SourceSink, WindowSink } from './window-sink.ts'
+import { rowEmitter, rowWriter, type SourceSink, WindowSink } from './window-sink.ts'
 
 /** The window sinks of a source's task. */
 export function createWindowSinks(

@@ -15,7 +15,7 @@ import { slicePlan, sliceShape } from '../../../pipelines/core/runtime/session-s
 import { LogCursor, type LogRecord } from '../../../pipelines/core/runtime/testing/log-cursor.ts'
 import { createMemoryRegistry } from '../../../pipelines/core/runtime/testing/memory-registry.ts'
 import type { SessionWindowSpec } from '../../../pipelines/core/runtime/topology.ts'
-import { partialEmitter } from '../../../pipelines/core/runtime/window-sink.ts'
+import { partialEmitter } from '../../../pipelines/core/runtime/partial-blocks.ts'
 import { WindowStore } from '../../../pipelines/core/runtime/window-store.ts'
 import { FIELDS } from './fixtures.ts'
 import { flowSessions, sessionLines, type Shape } from './sessions-case.ts'
