@@ -1,11 +1,4 @@
-import type { AggregateColumn } from './aggregate-columns.ts'
-import type { KeyTable } from './key-table.ts'
-
-/** Keys and their aggregates, both by slot. */
-export interface KeyedColumns {
-  readonly keys: KeyTable
-  readonly columns: readonly AggregateColumn[]
-}
+import type { KeyedTable } from './keyed-table.ts'
 
 /** One key of a closed window. Overwritten by the next key: read it, do not keep it. */
 export class ClosedWindow {
@@ -14,7 +7,7 @@ export class ClosedWindow {
   /** End of the window, which no longer belongs to it; of a session its last event time. */
   endMs = 0
   incomplete = false
-  #pane: KeyedColumns | undefined
+  #pane: KeyedTable | undefined
   #slot = 0
   readonly #columns: ReadonlyMap<string, number>
 
@@ -23,7 +16,7 @@ export class ClosedWindow {
   }
 
   /** Points at one key of what has closed. */
-  at(pane: KeyedColumns, slot: number, startMs: number, endMs: number, incomplete: boolean): void {
+  at(pane: KeyedTable, slot: number, startMs: number, endMs: number, incomplete: boolean): void {
     this.#pane = pane
     this.#slot = slot
     this.startMs = startMs

@@ -1,13 +1,12 @@
 import type { AggregatePlan } from './aggregate-columns.ts'
-import type { KeyedColumns } from './closed-window.ts'
-import { KeyTable } from './key-table.ts'
+import { KeyedTable } from './keyed-table.ts'
 import type { SessionShape } from './session-shape.ts'
 import { breathe } from './breathe.ts'
 import type { Pane } from './window-store.ts'
 
 /** Takes a session that is final: read it now, its slot is used again. Times are those of its first and last record. */
 export type TakeSession = (
-  sessions: KeyedColumns,
+  sessions: KeyedTable,
   slot: number,
   startMs: number,
   endMs: number,
@@ -33,14 +32,14 @@ export class SessionStore {
   readonly #maxLengthMs: number
   readonly #plan: AggregatePlan
   readonly #take: TakeSession
-  #table: KeyedColumns & { readonly bytes: number }
+  #table: KeyedTable
   #starts = new Float64Array(FIRST_SLOTS)
   /** Last event time of the chain; -Infinity: the key has no session. */
   #lasts = new Float64Array(FIRST_SLOTS).fill(Number.NEGATIVE_INFINITY)
   #flags = new Uint8Array(FIRST_SLOTS)
   /** Where the part beyond the line is; NONE: nothing is. */
   #nextOf = new Int32Array(FIRST_SLOTS).fill(NONE)
-  readonly #next: KeyedColumns & { readonly bytes: number }
+  readonly #next: KeyedTable
   readonly #freeNext: number[] = []
   #nextSlots = 0
   /** Last event time before the line, and first one behind it. */
@@ -53,8 +52,8 @@ export class SessionStore {
     this.#maxLengthMs = shape.maxLengthMs
     this.#plan = plan
     this.#take = take
-    this.#table = tableOf(plan)
-    this.#next = tableOf(plan)
+    this.#table = new KeyedTable(plan)
+    this.#next = new KeyedTable(plan)
   }
 
   /** Number of keys with an open session. */
@@ -182,7 +181,7 @@ export class SessionStore {
   /** A table of keys only grows: one that is half empty is written anew, which costs each session at most one copy. */
   async #rebuild(): Promise<void> {
     const old = this.#table
-    const table = tableOf(this.#plan)
+    const table = new KeyedTable(this.#plan)
     for (let from = 0, kept = 0; from < old.keys.size; from++) {
       if (this.#lasts[from] === Number.NEGATIVE_INFINITY) continue
       const pause = breathe(++kept)
@@ -225,18 +224,6 @@ export class SessionStore {
     this.#lasts = doubled(this.#lasts).fill(Number.NEGATIVE_INFINITY, slots)
     this.#flags = doubled(this.#flags)
     this.#nextOf = doubled(this.#nextOf).fill(NONE, slots)
-  }
-}
-
-function tableOf(plan: AggregatePlan): KeyedColumns & { readonly bytes: number } {
-  const { cells, columns } = plan.createColumns()
-  const keys = new KeyTable(cells)
-  return {
-    keys,
-    columns,
-    get bytes() {
-      return columns.reduce((total, column) => total + column.bytes, keys.bytes + cells.bytes)
-    },
   }
 }
 

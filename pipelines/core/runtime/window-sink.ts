@@ -1,6 +1,7 @@
 import type { AggregatePlan } from './aggregate-columns.ts'
 import { breathe } from './breathe.ts'
-import { ClosedWindow, type KeyedColumns } from './closed-window.ts'
+import { ClosedWindow } from './closed-window.ts'
+import type { KeyedTable } from './keyed-table.ts'
 import { markHeaders } from './marks.ts'
 import type { Row } from './row.ts'
 import type { TaskContext } from './task.ts'
@@ -134,7 +135,7 @@ export interface PaneEmitter {
 
 /** Writes rows to one partition of a window's topic. */
 export interface RowWriter {
-  write(from: KeyedColumns, slot: number, startMs: number, endMs: number, incomplete: boolean): void
+  write(from: KeyedTable, slot: number, startMs: number, endMs: number, incomplete: boolean): void
   mark(watermarkMs: number, idle: boolean): void
 }
 

@@ -1,7 +1,6 @@
-import { type AggregateColumn, type AggregatePlan } from './aggregate-columns.ts'
-import type { Cells } from './cells.ts'
+import type { AggregatePlan } from './aggregate-columns.ts'
 import { ByteReader, ByteWriter } from '../math/index.ts'
-import { KeyTable } from './key-table.ts'
+import { KeyedTable } from './keyed-table.ts'
 import { END_OF_INPUT_MS } from './marks.ts'
 import { compileInputs, RecordRun, RUN_RECORDS, type TakeInputs } from './record-run.ts'
 import type { Row } from './row.ts'
@@ -16,15 +15,12 @@ export interface WindowShape {
 }
 
 /** The columns of one stretch of event time: a window, or the part that overlapping windows share. */
-export class Pane {
+export class Pane extends KeyedTable {
   readonly startMs: number
   /** First event time (ms) that no longer belongs to it. */
   readonly endMs: number
   /** The watermark (ms) that closes the last of its windows. */
   readonly closesAtMs: number
-  readonly keys: KeyTable
-  readonly columns: readonly AggregateColumn[]
-  readonly #cells: Cells
   /** Records that have been read but not yet added. */
   run: RecordRun | undefined
   /** Smallest input offset that contributes: where a replay must begin while this pane is open. */
@@ -32,20 +28,10 @@ export class Pane {
   incomplete = false
 
   constructor(startMs: number, endMs: number, closesAtMs: number, plan: AggregatePlan) {
+    super(plan)
     this.startMs = startMs
     this.endMs = endMs
     this.closesAtMs = closesAtMs
-    const { cells, columns } = plan.createColumns()
-    this.#cells = cells
-    this.keys = new KeyTable(cells)
-    this.columns = columns
-  }
-
-  /** Bytes held. */
-  get bytes(): number {
-    let total = this.keys.bytes + this.#cells.bytes
-    for (const column of this.columns) total += column.bytes
-    return total
   }
 
   /** Adds the records of its run, and empties it. */
