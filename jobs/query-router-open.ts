@@ -23,7 +23,6 @@ import {
   fitsColumn,
   type InstancePicker,
   isRowFormat,
-  type KeyType,
   type LoggedQuery,
   type LogWriter,
   type PlacementTable,
@@ -200,7 +199,7 @@ export async function openQueryRouter(options: OpenRouterOptions): Promise<OpenR
     plan: meter?.planned(plan) ?? plan,
     isInsertHead,
     isRowFormat,
-    fitsKey: (rule, columnType) => fitsColumn(rule.keyType as KeyType, columnType),
+    fitsKey: (rule, columnType) => fitsColumn(rule.keyType, columnType),
     freshness: { ...view, decode: decodeTokens, encode: encodeToken },
     log: meter?.written(log) ?? log,
     picker,
@@ -300,7 +299,7 @@ const loggedQueries =
   (nameOf: (number: number) => string, onQuery: (query: LoggedQuery) => void) =>
   ({ plan, instance, elapsedMs, failed }: AnsweredQuery): void =>
     onQuery({
-      keys: plan.keys ?? [],
+      keys: plan.keys,
       operation: plan.operation,
       instance: nameOf(instance),
       durationMs: elapsedMs,

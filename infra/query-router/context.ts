@@ -1,14 +1,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Acknowledge, WriteLog } from '#core/ports'
+import type { Acknowledge, PlannedRequest, QueryPlan, WriteLog } from '#core/ports'
 import type { DispatchCounters, DispatchDeps } from './dispatch.ts'
-import type { Freshness, Plan, PlannedRequest, RequestBody } from './ports.ts'
+import type { Freshness, RequestBody } from './ports.ts'
 import type { RoutedHttp } from './request.ts'
 import type { AcknowledgedWrites, SessionMemory } from './sessions.ts'
 import type { Staging } from './staging.ts'
 
 /** What answering requests needs. */
 export interface HandlerDeps extends Omit<DispatchDeps, 'counters'> {
-  readonly plan: (request: PlannedRequest) => Plan
+  readonly plan: (request: PlannedRequest) => QueryPlan
   /** Numbers of the instances that there are now. */
   readonly members: () => readonly number[]
   /** Whether the text begins with the whole head of an INSERT. */

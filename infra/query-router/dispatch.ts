@@ -1,8 +1,9 @@
 import type { Buffer } from 'node:buffer'
 import type { ServerResponse } from 'node:http'
 import type { Readable } from 'node:stream'
+import type { ExpectedWork, HedgeBudget, OnePlan, Picker } from '#core/ports'
 import { RouterException } from './exceptions.ts'
-import type { AnsweredQuery, Hedging, OnePlan, Picker, WorkExpectation } from './ports.ts'
+import type { AnsweredQuery } from './ports.ts'
 import { createRelay } from './relay.ts'
 import type { Upstream, UpstreamCall, UpstreamHandler, UpstreamRequest } from './upstream.ts'
 
@@ -11,8 +12,8 @@ export interface DispatchDeps {
   readonly upstreams: readonly Upstream[]
   readonly names: readonly string[]
   readonly picker: Picker
-  readonly expectation: WorkExpectation
-  readonly hedging: Hedging
+  readonly expectation: ExpectedWork
+  readonly hedging: HedgeBudget
   readonly nowMs: () => number
   readonly counters: DispatchCounters
   /** Told of every statement once it is over, whatever became of it; must be quick and not throw. */

@@ -1,9 +1,9 @@
 import { Buffer } from 'node:buffer'
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { OnePlan, QueryPlan } from '#core/ports'
 import type { Asked, HandlerContext, HandlerDeps } from './context.ts'
 import type { DispatchCounters } from './dispatch.ts'
 import { answerError, RouterException } from './exceptions.ts'
-import type { OnePlan, Plan } from './ports.ts'
 import { createReads } from './reads.ts'
 import { decodedBody, readHttp, readStatementBody, type RoutedHttp } from './request.ts'
 import { createAcknowledgedWrites, createSessionMemory } from './sessions.ts'
@@ -27,7 +27,7 @@ export function createQueryHandler(deps: HandlerDeps): QueryHandler {
   const reads = createReads(context)
   const writes = createWrites(context)
 
-  function answerPlan(plan: Plan, asked: Asked): Promise<void> {
+  function answerPlan(plan: QueryPlan, asked: Asked): Promise<void> {
     switch (plan.kind) {
       case 'one':
         return reads.answerOne(plan, asked)
@@ -97,6 +97,7 @@ export function createQueryHandler(deps: HandlerDeps): QueryHandler {
             candidates: deps.members(),
             weights: [],
             segments: [],
+            keys: [],
             isRead: true,
             isGuarded: false,
             operation: http.path,

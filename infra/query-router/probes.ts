@@ -1,5 +1,5 @@
+import type { Picker } from '#core/ports'
 import { ask, send } from './ask.ts'
-import type { Picker } from './ports.ts'
 import type { Upstream } from './upstream.ts'
 
 /** Asks instances how they are, apart from the queries of users. */

@@ -1,16 +1,16 @@
 import { Buffer } from 'node:buffer'
 import { Readable } from 'node:stream'
+import type { OnePlan, PlanPart } from '#core/ports'
 import type { Asked, HandlerContext } from './context.ts'
 import { dispatch, type Job } from './dispatch.ts'
 import { RouterException } from './exceptions.ts'
 import { answerParts } from './parts.ts'
-import type { OnePlan, Plan } from './ports.ts'
 import { type RoutedHttp, withoutHeader } from './request.ts'
 
 /** Answers reads. */
 export interface Reads {
   answerOne(plan: OnePlan, asked: Asked): Promise<void>
-  answerByParts(parts: (Plan & { kind: 'parts' })['parts'], asked: Asked): Promise<void>
+  answerByParts(parts: readonly PlanPart[], asked: Asked): Promise<void>
 }
 
 /** How long a read waits for a replica with every write that was acknowledged here, ms. */
@@ -108,10 +108,7 @@ export function createReads(context: HandlerContext): Reads {
     }
   }
 
-  async function answerByParts(
-    parts: (Plan & { kind: 'parts' })['parts'],
-    { http, response, sql }: Asked,
-  ): Promise<void> {
+  async function answerByParts(parts: readonly PlanPart[], { http, response, sql }: Asked): Promise<void> {
     checkParts(http, sql)
     const positions = mustSee(http)
     await Promise.all(

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
-import type { SegmentStore, SegmentTable } from '#core/ports'
+import { ForestallError, type SegmentStore, type SegmentTable } from '#core/ports'
 import { type Answer, insistOnAnswer, linesOf, literal, quoted, type Question } from './ask.ts'
 import { createUpstream } from './upstream.ts'
 
@@ -18,14 +18,27 @@ const readers = new WeakMap<
   (sql: string, onPiece: (piece: Buffer) => Promise<void>) => Promise<void>
 >()
 
-/** `credentials`: headers of a user that may create, alter and drop tables, and delete rows. */
-export function createSegmentStore(url: string, credentials: readonly string[] = []): HttpSegmentStore {
+/**
+ * `credentials`: headers of a user that may create, alter and drop tables, and delete rows. `mayChange` is asked before
+ * each statement that changes something: false once another router may be moving segments.
+ */
+export function createSegmentStore(
+  url: string,
+  credentials: readonly string[] = [],
+  mayChange: () => boolean = () => true,
+): HttpSegmentStore {
   const upstream = createUpstream(url)
 
   const run = (question: Question, onPiece?: (piece: Buffer) => Promise<void>): Promise<Answer> =>
     insistOnAnswer(upstream, { headers: credentials, ...question }, onPiece)
 
+  function checkTurn(): void {
+    if (!mayChange())
+      throw new ForestallError('DATA_PLANE_UNREACHABLE', 'Another router moves the segments by now.')
+  }
+
   const command = async (sql: string): Promise<void> => {
+    checkTurn()
     await run({ sql, search: { wait_end_of_query: '1' } })
   }
   const lines = async (sql: string): Promise<string[]> => linesOf(await run({ sql, isRepeatable: true }))
@@ -66,7 +79,7 @@ export function createSegmentStore(url: string, credentials: readonly string[] =
       }
       return { rows, hash }
     },
-    async copyFrom(source, name, tables) {
+    async copyFrom(source, name, tables, signal) {
       const read = readers.get(source)
       if (read === undefined) throw new TypeError('The source is no store of this kind.')
       for (const table of tables) {
@@ -74,7 +87,8 @@ export function createSegmentStore(url: string, credentials: readonly string[] =
         const aside = asideOf(name, table)
         await command(`TRUNCATE TABLE ${aside}`)
         const sql = `SELECT ${columns} FROM ${aside} WHERE ${table.condition} FORMAT Native`
-        const body = pipeOf((push) => read(sql, push))
+        const body = pipeOf((push) => read(sql, push), signal)
+        checkTurn()
         await run({
           sql: `INSERT INTO ${aside} (${columns}) FORMAT Native`,
           search: { async_insert: '0', wait_end_of_query: '1', max_execution_time: NO_TIMEOUT },
@@ -124,13 +138,18 @@ const tableName = (name: string, { database, table }: SegmentTable): string =>
 const asideOf = (name: string, table: SegmentTable): string =>
   `${quoted(ASIDE)}.${quoted(tableName(name, table))}`
 
-/** A stream of what `produce` pushes, with back-pressure; a failure of it destroys the stream. */
-function pipeOf(produce: (push: (piece: Buffer) => Promise<void>) => Promise<void>): Readable {
+/** A stream of what `produce` pushes, with back-pressure; a failure of it, or `signal`, destroys the stream. */
+function pipeOf(
+  produce: (push: (piece: Buffer) => Promise<void>) => Promise<void>,
+  signal?: AbortSignal,
+): Readable {
   let wake: () => void = () => undefined
-  const stream = new Readable({ read: () => wake() })
+  const stream = new Readable({ read: () => wake(), ...(signal === undefined ? {} : { signal }) })
   const push = async (piece: Buffer): Promise<void> => {
+    // Nobody takes it any more: the rest is not read either.
+    if (stream.destroyed) throw new Error('The copy was broken off.')
     // The piece is only valid until the next.
-    if (stream.push(Buffer.from(piece)) || stream.destroyed) return
+    if (stream.push(Buffer.from(piece))) return
     await new Promise<void>((resolve) => {
       wake = resolve
       stream.once('close', resolve)

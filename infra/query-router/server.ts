@@ -1,12 +1,12 @@
 import { createServer, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import type { TableRule } from '#core/ports'
 import type { HandlerDeps, HandlerOptions } from './context.ts'
 import { createQueryHandler } from './handler.ts'
 import { createProbes } from './probes.ts'
 import { createStaging } from './staging.ts'
 import { createUpstream } from './upstream.ts'
 import type { DispatchCounters } from './dispatch.ts'
-import type { InsertPlan } from './ports.ts'
 
 /** Settings of a query router. */
 export interface QueryRouterOptions
@@ -14,7 +14,7 @@ export interface QueryRouterOptions
   readonly instances: readonly { readonly name: string; readonly url: string }[]
   readonly options?: Partial<HandlerOptions>
   /** Whether a key column has the type that its rule says. */
-  readonly fitsKey: (rule: InsertPlan['rule'], columnType: string) => boolean
+  readonly fitsKey: (rule: TableRule, columnType: string) => boolean
   /** Default: any free port. */
   readonly port?: number
   /** Default 127.0.0.1. */

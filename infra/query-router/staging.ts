@@ -1,11 +1,9 @@
+import type { TableRule } from '#core/ports'
 import { ask, literal, quoted } from './ask.ts'
 import { RouterException } from './exceptions.ts'
-import type { InsertPlan } from './ports.ts'
 import { readShape, type TableShape } from './table-shape.ts'
 import { isOlderThan, temporaryName } from './temporary-name.ts'
 import type { Upstream } from './upstream.ts'
-
-type Rule = InsertPlan['rule']
 
 /** A table of the same columns, in which an instance parses the rows of one insert. */
 export interface StagingTable extends TableShape {
@@ -20,7 +18,7 @@ export interface StagingTable extends TableShape {
 /** Staging tables at the instances. */
 export interface Staging {
   /** `large`: rows go to disk instead of memory. Throws as `readShape`. */
-  take(instance: number, rule: Rule, large: boolean): Promise<StagingTable>
+  take(instance: number, rule: TableRule, large: boolean): Promise<StagingTable>
   /** The tables have changed: what is kept does not fit any more. */
   forget(): void
   /** Drops what routers that have crashed left behind a day ago or earlier; failures do not matter. */
@@ -38,7 +36,7 @@ const KEPT_PER_TABLE = 16
 
 interface Made extends TableShape {
   readonly instance: number
-  readonly rule: Rule
+  readonly rule: TableRule
   readonly plainName: string
   readonly madeMs: number
   readonly isLarge: boolean
@@ -48,7 +46,7 @@ interface Made extends TableShape {
 export function createStaging(
   upstreams: readonly Upstream[],
   credentials: readonly string[],
-  fitsKey: (rule: Rule, columnType: string) => boolean,
+  fitsKey: (rule: TableRule, columnType: string) => boolean,
 ): Staging {
   const idle = new Map<string, Made[]>()
   const all = new Set<Made>()
@@ -62,7 +60,7 @@ export function createStaging(
     throw new RouterException(1002, 'UNKNOWN_EXCEPTION', `${sql}: ${answer.body.toString().trim()}`)
   }
 
-  async function make(instance: number, rule: Rule, isLarge: boolean): Promise<Made> {
+  async function make(instance: number, rule: TableRule, isLarge: boolean): Promise<Made> {
     const shape = await readShape(upstreams[instance] as Upstream, credentials, rule)
     if (!fitsKey(rule, shape.keyType)) {
       throw new RouterException(

@@ -1,6 +1,6 @@
+import type { TableRule } from '#core/ports'
 import { ask, literal, quoted } from './ask.ts'
 import { RouterException } from './exceptions.ts'
-import type { InsertPlan } from './ports.ts'
 import type { Upstream } from './upstream.ts'
 
 /** What must be known of a table to write to it. */
@@ -21,7 +21,7 @@ const VARYING =
 export async function readShape(
   upstream: Upstream,
   credentials: readonly string[],
-  rule: InsertPlan['rule'],
+  rule: TableRule,
 ): Promise<TableShape> {
   const where = `database = ${literal(rule.database)} AND table = ${literal(rule.table)}`
   const answer = await ask(upstream, {

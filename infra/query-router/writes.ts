@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream'
+import type { InsertPlan } from '#core/ports'
 import { ask } from './ask.ts'
 import type { Asked, HandlerContext } from './context.ts'
 import { RouterException } from './exceptions.ts'
@@ -11,7 +12,6 @@ import {
   runInsert,
   withinMemory,
 } from './insert.ts'
-import type { InsertPlan } from './ports.ts'
 import { withoutHeader } from './request.ts'
 
 /** Answers what changes instances. */

@@ -1,6 +1,6 @@
 /** One router in a process of its own, for the bench: `router-process.ts <settings as JSON>`; speaks with its parent over IPC. */
-import { mulberry32 } from '#core/ports'
-import { type Picker, startQueryRouter } from '#infra/query-router'
+import { mulberry32, type Picker } from '#core/ports'
+import { startQueryRouter } from '#infra/query-router'
 import {
   createExpectedWork,
   createHedgeBudget,

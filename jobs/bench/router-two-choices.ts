@@ -1,5 +1,4 @@
-import type { Random } from '#core/ports'
-import type { Picker } from '#infra/query-router'
+import type { Picker, Random } from '#core/ports'
 
 /** Plain power of two choices: of two instances drawn at random, the one with fewer requests under way (Mitzenmacher 2001). */
 export function plainTwoChoices(instances: number, random: Random): Picker {

@@ -1,9 +1,4 @@
-/** Expects how long queries take, by their form, ms. */
-export interface ExpectedWork {
-  /** What a query of this form took of late on a sound instance, ms. */
-  of(operation: string): number
-  note(operation: string, elapsedMs: number): void
-}
+import type { ExpectedWork } from '#core/ports'
 
 const KEEP = 0.9
 const FIRST_MS = 5

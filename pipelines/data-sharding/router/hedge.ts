@@ -1,11 +1,4 @@
-/** Says when a second request is sent for one that has not been answered. */
-export interface HedgeBudget {
-  /** How long to wait before the second request, ms: the quantile of what answers took over what was expected. */
-  delayMs(expectedMs: number): number
-  /** Takes one second request out of the budget; false if there is none left. */
-  take(): boolean
-  note(expectedMs: number, elapsedMs: number): void
-}
+import type { HedgeBudget } from '#core/ports'
 
 /** Settings of a budget for second requests. */
 export interface HedgeOptions {
@@ -23,7 +16,7 @@ const LOWEST = 2 ** -6
 const BUCKETS = 16 * RESOLUTION
 const FADE_EVERY = 2048
 
-/** A budget that has seen nothing yet. */
+/** A budget that has seen nothing yet: it waits for the quantile of what answers took over what was expected. */
 export function createHedgeBudget(options: HedgeOptions = {}): HedgeBudget {
   const { quantile = 0.97, share = 0.05, burst = 20 } = options
   const counts = new Float64Array(BUCKETS)

@@ -1,4 +1,4 @@
-import type { Random } from '#core/ports'
+import type { Picker, Random } from '#core/ports'
 
 /** Settings of the choice among instances. */
 export interface PickOptions {
@@ -27,31 +27,7 @@ export interface InstanceView {
  * instance has been of late. Work is in expected ms, so that a long query counts for more than a short one; slowness
  * is how long answers took over what was expected of them, and the age of what has not been answered counts at once.
  */
-export interface InstancePicker {
-  /**
-   * One of `candidates` (numbers of instances), or -1 if there is none. `weights` are shares that the forecast would
-   * give them, used where the load says nothing. `avoid`: not this one, if another will do.
-   */
-  pick(
-    candidates: readonly number[],
-    work: number,
-    nowMs: number,
-    weights?: readonly number[],
-    avoid?: number,
-  ): number
-  begin(instance: number, work: number, nowMs: number): void
-  /** The answer begins, or nobody waits for it any more (`counts` false: says nothing about the speed). */
-  answered(instance: number, work: number, startedMs: number, nowMs: number, counts: boolean): void
-  /** The answer has ended: called once after `answered`. */
-  end(instance: number, work: number): void
-  /** It refused a connection or broke one: left alone until a probe succeeds. */
-  down(instance: number, nowMs: number): void
-  /** Instances that are due for a probe; each is named once per probe. */
-  probesDue(nowMs: number): number[]
-  /** Whether it is left alone until a probe succeeds. */
-  isOut(instance: number): boolean
-  /** How a probe ended, ms; null: no answer. */
-  probed(instance: number, elapsedMs: number | null, nowMs: number): void
+export interface InstancePicker extends Picker {
   view(nowMs: number): InstanceView[]
   /** Takes in another instance, of which nothing is known; returns its number. */
   add(name: string): number

@@ -1,4 +1,5 @@
-import { canonicalKey, type KeyType } from './rules.ts'
+import type { KeyType } from '#core/ports'
+import { canonicalKey } from './rules.ts'
 import {
   nameAt,
   NUMBER,

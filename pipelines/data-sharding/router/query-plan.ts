@@ -1,54 +1,11 @@
+import type { PlannedRequest, QueryPlan, TableRule } from '#core/ports'
 import type { PlacementTable } from './placement.ts'
-import type { Refusal, RoutedRequest, StatementRouter } from './route.ts'
-import type { TableRule } from './rules.ts'
+import type { StatementRouter } from './route.ts'
 import { segmentFilters } from './segment-sql.ts'
-import type { Statement } from './statement.ts'
-
-/** A statement for one instance out of several. */
-export interface OneInstance {
-  readonly kind: 'one'
-  /** Numbers of the instances that can answer it. */
-  readonly candidates: readonly number[]
-  /** Shares that the forecast would give them; empty if it says nothing. */
-  readonly weights: readonly number[]
-  /** Segments that it reads; what a session has written to them must be seen. */
-  readonly segments: readonly number[]
-  /** The shard keys that it asks for. */
-  readonly keys: readonly string[]
-  /** Reads only: may be sent twice. */
-  readonly isRead: boolean
-  /** Whether it must be kept from changing the instance. */
-  readonly isGuarded: boolean
-  /** Names statements of the same form. */
-  readonly operation: string
-}
-
-/** A part of a read that several instances answer together. */
-export interface PlanPart {
-  readonly instance: number
-  readonly segments: readonly number[]
-  /** Value of the setting `additional_table_filters`. */
-  readonly filters: string
-}
-
-/** What to do with a request. */
-export type QueryPlan =
-  | OneInstance
-  | { readonly kind: 'parts'; readonly parts: readonly PlanPart[] }
-  | {
-      readonly kind: 'insert'
-      readonly rule: TableRule
-      readonly statement: Statement & { kind: 'insert' }
-      /** Instances that can parse the rows. */
-      readonly candidates: readonly number[]
-    }
-  | { readonly kind: 'change'; readonly verb: string }
-  | { readonly kind: 'broadcast' }
-  | Refusal
 
 /** Plans requests by statement and placement. */
 export interface QueryPlanner {
-  plan(request: RoutedRequest): QueryPlan
+  plan(request: PlannedRequest): QueryPlan
 }
 
 /** A planner; `everyone` gives the instances that there are now, `home` is that of the tables that are not sharded. */

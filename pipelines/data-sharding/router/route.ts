@@ -1,6 +1,7 @@
+import type { PlannedRequest, RefusePlan, TableRule } from '#core/ports'
 import { segmentOf } from '../placement/index.ts'
-import { keysOf, type Params } from './keys.ts'
-import { canonicalKey, type RouterRules, type TableRule } from './rules.ts'
+import { keysOf } from './keys.ts'
+import { canonicalKey, type RouterRules } from './rules.ts'
 import {
   hasWord,
   readStatement,
@@ -10,26 +11,6 @@ import {
   type TableRead,
 } from './statement.ts'
 import type { Tokens } from './tokens.ts'
-
-/** A request as far as its route depends on it. */
-export interface RoutedRequest {
-  readonly sql: string
-  /** Database for tables that name none. */
-  readonly database: string
-  readonly params: Params
-  /** Keys that the client named beside the statement (header, URL or log_comment); null if none. */
-  readonly keys: readonly string[] | null
-  /** Whether an operator has asked to send a change to every instance. */
-  readonly sendsChanges: boolean
-}
-
-/** A refusal, in the form of ClickHouse's exceptions. */
-export interface Refusal {
-  readonly kind: 'refuse'
-  readonly code: number
-  readonly name: string
-  readonly message: string
-}
 
 /** Where a statement goes. */
 export type Route =
@@ -57,11 +38,11 @@ export type Route =
   | { readonly kind: 'change'; readonly verb: string }
   /** Every instance at once, past the log: KILL. */
   | { readonly kind: 'broadcast' }
-  | Refusal
+  | RefusePlan
 
 /** Chooses the route of each statement. Pure. */
 export interface StatementRouter {
-  route(request: RoutedRequest): Route
+  route(request: PlannedRequest): Route
   /** The rule of a table, undefined if it is not sharded. */
   ruleOf(table: TableName, database: string): TableRule | undefined
 }
@@ -92,7 +73,7 @@ const AGGREGATES =
 const ROWS =
   /^(JSONEachRow|JSONLines|NDJSON|JSONCompactEachRow|JSONStringsEachRow|JSONCompactStringsEachRow|TabSeparated|TabSeparatedRaw|TSV|TSVRaw|Raw|CSV|RowBinary|LineAsString|RawBLOB|Values|MsgPack)$/i
 
-const refuse = (code: number, name: string, message: string): Refusal => ({
+const refuse = (code: number, name: string, message: string): RefusePlan => ({
   kind: 'refuse',
   code,
   name,
@@ -107,7 +88,7 @@ export function createStatementRouter(rules: RouterRules): StatementRouter {
   const ruleOf = ({ database, table }: TableName, current: string): TableRule | undefined =>
     byName.get(`${database === '' ? current : database}.${table}`)
 
-  function routeRead(request: RoutedRequest, tokens: Tokens, tables: readonly TableRead[]): Route {
+  function routeRead(request: PlannedRequest, tokens: Tokens, tables: readonly TableRead[]): Route {
     const sharded: [TableRead, TableRule][] = []
     let hasOther = false
     for (const read of tables) {
@@ -143,7 +124,7 @@ export function createStatementRouter(rules: RouterRules): StatementRouter {
     )
   }
 
-  function routeInsert(request: RoutedRequest, statement: Statement & { kind: 'insert' }): Route {
+  function routeInsert(request: PlannedRequest, statement: Statement & { kind: 'insert' }): Route {
     const rule = ruleOf(statement.target, request.database)
     if (rule === undefined) return { kind: 'home', isRead: false, operation: 'insert' }
     return { kind: 'insert', rule, statement }
@@ -197,7 +178,7 @@ function namedKeys(keys: readonly string[], rule: TableRule): Set<string> | null
 function boundKeys(
   tokens: Tokens,
   sharded: readonly [TableRead, TableRule][],
-  request: RoutedRequest,
+  request: PlannedRequest,
 ): Set<string> | null {
   const all = new Set<string>()
   for (const [read, rule] of sharded) {

@@ -1,14 +1,4 @@
-/** How the text of a key is brought into the one form that is hashed. */
-export type KeyType = 'string' | 'integer' | 'uuid' | 'date'
-
-/** A sharded table: its rows lie in the segment of their key. */
-export interface TableRule {
-  readonly database: string
-  readonly table: string
-  /** Column of the shard key. */
-  readonly keyColumn: string
-  readonly keyType: KeyType
-}
+import type { KeyType, TableRule } from '#core/ports'
 
 /** What to do with a read of a sharded table that names no shard key. */
 export type FanOut = 'refuse' | 'first' | 'all'

@@ -1,3 +1,4 @@
+import type { InsertHead } from '#core/ports'
 import { paramAt, type Params } from './keys.ts'
 import { nameAt, NUMBER, readTokens, SYMBOL, type Tokens, WORD } from './tokens.ts'
 
@@ -21,19 +22,7 @@ export type Statement =
   | { readonly kind: 'read'; readonly tokens: Tokens; readonly tables: readonly TableRead[] }
   /** Answers about the server or its tables: SHOW, DESCRIBE, EXISTS, EXPLAIN. */
   | { readonly kind: 'meta'; readonly tokens: Tokens }
-  | {
-      /** INSERT whose rows follow in `format`. */
-      readonly kind: 'insert'
-      readonly tokens: Tokens
-      readonly target: TableName
-      /** Span in the text of the table name. */
-      readonly nameSpan: readonly [from: number, to: number]
-      readonly format: string
-      /** Where the rows begin in the text; its length if none are in it. */
-      readonly dataAt: number
-      /** Whether the text had all of the head: false if it was cut before FORMAT or VALUES. */
-      readonly isWhole: boolean
-    }
+  | (InsertHead & { readonly kind: 'insert'; readonly tokens: Tokens; readonly target: TableName })
   | { readonly kind: 'insert-select'; readonly tokens: Tokens; readonly target: TableName }
   /** Belongs to a session or server: SET, USE, KILL. */
   | { readonly kind: 'session'; readonly tokens: Tokens; readonly verb: string }

@@ -1,10 +1,9 @@
-import { mulberry32, type Random } from '#core/ports'
+import { mulberry32, type Picker, type Random } from '#core/ports'
 import { plainTwoChoices } from '../../../jobs/bench/router-two-choices.ts'
 import {
   createExpectedWork,
   createHedgeBudget,
   createInstancePicker,
-  type InstancePicker,
 } from '../../../pipelines/data-sharding/router/index.ts'
 
 /** A load in virtual time: queries at random moments on instances that serve several at once. */
@@ -34,10 +33,7 @@ export function simulate(options: Simulated): { latencies: number[]; given: numb
   const random: Random = mulberry32(options.seed)
   const names = Array.from({ length: instances }, (_, i) => `i${i}`)
   const all = names.map((_, i) => i)
-  const picker: Pick<
-    InstancePicker,
-    'pick' | 'begin' | 'answered' | 'end' | 'probesDue' | 'probed' | 'isOut'
-  > =
+  const picker: Picker =
     options.picker === 'ours'
       ? createInstancePicker(names, mulberry32(options.seed + 1))
       : plainTwoChoices(instances, mulberry32(options.seed + 1))

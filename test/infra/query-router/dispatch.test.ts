@@ -29,6 +29,7 @@ async function front(urls: readonly string[], mayHedge: boolean, isRead = true) 
       candidates: [0, 1],
       weights: [],
       segments: [],
+      keys: [],
       isRead,
       isGuarded: false,
       operation: 'q',
