@@ -1,10 +1,17 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
 import { createCodec, type RecordCodec } from '#core/codec'
 import type { Broker, Warehouse } from '#core/ports'
-import { importQueryLogFile, openQueryLog, type QueryLogPoller, startQueryLogPoller } from '#infra/adapters'
+import {
+  DEFAULT_RULES,
+  importQueryLogFile,
+  openQueryLog,
+  type QueryLogPoller,
+  type QueryRule,
+  startQueryLogPoller,
+} from '#infra/adapters'
 import { createWarehouse, ensureDatabase } from '#infra/clickhouse'
 import { createBroker } from '#infra/kafka'
 import { createRegistryClient } from '#infra/registry'
@@ -29,12 +36,15 @@ const LOG_TABLE = `CREATE TABLE log (
   log_comment String
 ) ENGINE = MergeTree PARTITION BY toYYYYMM(event_date) ORDER BY (event_date, event_time)`
 
-/** Rows as a server writes them: a start and an end each; every seventh fails, every fifth has a part of another server. */
+/**
+ * Rows as a server writes them: a start and an end each; every seventh fails, every fifth has a part of another server,
+ * every eleventh is an asynchronous insert, whose writing is logged as well.
+ */
 const rowsFrom = (first: number, count: number): string => `INSERT INTO log
   SELECT 'ch-1', arrayJoin(if(n % 7 = 0, [1, 4], [1, 2])) AS type, toDate(at), toDateTime(at), at, toDateTime(at), at, n % 50,
-    10, 100, 0, 0, 'shop', 'SELECT 1', 77, 'Select', ['shop'], ['shop.orders'], if(n % 7 = 0, 241, 0),
-    initial, 'web', concat('q', toString(n), if(initial, '', '-part')), map(), map('param_entity', concat('c', toString(n))),
-    '{"service":"orders","operation":"list"}'
+    10, 100, 0, 0, 'shop', 'SELECT 1', 77, arrayJoin(if(n % 11 = 0, ['Insert', 'AsyncInsertFlush'], ['Select'])), ['shop'], ['shop.orders'], if(n % 7 = 0, 241, 0),
+    initial, 'web', concat('q', toString(n), if(initial, '', '-part')), map(), map(),
+    concat('{"service":"orders","operation":"list","entity":"c', toString(n), '"}')
   FROM (SELECT number + ${first} AS n, arrayJoin(if(n % 5 = 0, [1, 0], [1])) AS initial,
       toDateTime64('2026-01-01 00:00:00', 6, 'UTC') + toIntervalMillisecond(intDiv(n, 40)) AS at
     FROM numbers(${count}))`
@@ -67,19 +77,19 @@ afterAll(async () => {
   await warehouse.close()
 })
 
-async function start(onWarning: (error: Error) => void = () => undefined): Promise<QueryLogPoller> {
-  const table = await openQueryLog(warehouse, 'log')
+async function start(name = 'log', rules = DEFAULT_RULES): Promise<QueryLogPoller> {
+  const table = await openQueryLog(warehouse, name)
   const poller = await startQueryLogPoller({
     broker,
     codec,
     table,
-    source: 'ch',
+    source: `of-${name}`,
+    rules,
     prefix,
     everyMs: 20,
     settleMs: 0,
     // Not a divisor of the 40 rows that share a microsecond: pages end between them.
     pageRows: 33,
-    onWarning,
   })
   pollers.push(poller)
   return poller
@@ -128,7 +138,7 @@ describe('query log poller', () => {
     expect(records.filter((q) => q.failed)).toHaveLength(Math.ceil(800 / 7))
     expect(records.find((q) => q.entity_id === 'c41')).toMatchObject({
       event_time_ms: Date.UTC(2026, 0, 1) + 1,
-      origin: 'ch',
+      origin: 'of-log',
       pattern: 'orders|list|c41',
       instance: 'ch-1',
       duration_ms: 41,
@@ -136,6 +146,42 @@ describe('query log poller', () => {
     })
     expect(fenced[0]).toMatchObject({ code: 'PRODUCER_FENCED' })
     expect(third.counters().skipped).toEqual({})
+  })
+
+  it('reads what ClickHouse 26.7 has written itself: parameters stand in the text by their values', async () => {
+    const file = (name: string) =>
+      readFileSync(new URL(`../fixtures/query-log/${name}`, import.meta.url), 'utf8')
+    await warehouse.command(file('create.sql'))
+    await warehouse.command(`INSERT INTO captured FORMAT JSONEachRow ${file('rows.jsonl')}`)
+    const about = (column: string): QueryRule => ({
+      table: 'shop.orders',
+      kinds: ['Select'],
+      service: [{ value: 'captured' }],
+      entity: [{ where: column }],
+      operation: [{ field: 'normalized_query_hash' }],
+    })
+    const rules = [...DEFAULT_RULES, about('customer_id'), about('n'), about('day')]
+    const poller = await start('captured', rules)
+    await until(() => poller.counters().rows === 11, { what: 'what has ended' })
+    const records = (await output()).filter(({ origin }) => origin === 'of-captured')
+    const names = records.map(({ service_id, entity_id }) => `${service_id} ${entity_id}`)
+    expect(names.sort()).toEqual([
+      'captured 2026-01-02',
+      'captured 5',
+      'captured c1',
+      'captured c7',
+      'captured c8',
+      'captured c9',
+      'orders c0',
+      'orders c7',
+    ])
+    const of = (entity: string) => records.find(({ entity_id }) => entity_id === entity)
+    expect(of('c0')).toMatchObject({ written_rows: 1000, written_bytes: 20_000, instance: 'ch-1' })
+    expect(of('c8')?.operation_id).toBe(of('c9')?.operation_id)
+    expect(records.filter(({ failed }) => failed)).toMatchObject([
+      { service_id: 'captured', entity_id: 'c7' },
+    ])
+    expect(poller.counters().skipped).toEqual({ 'no service': 1, 'no entity': 2 })
   })
 
   it('says what is no query log', async () => {

@@ -9,7 +9,7 @@ export type NameSource =
   | { readonly field: string }
   /** A field of `log_comment`, which holds a JSON object: the natural place for tags. */
   | { readonly comment: string }
-  /** A query parameter: `param_<name>` of the settings, or a member of `query_parameters`. */
+  /** A member of `query_parameters` in a line of a JSON log. Servers log parameters by their values: see `where`. */
   | { readonly parameter: string }
   /** What the text of the query compares this column with, if it is one value. */
   | { readonly where: string }
@@ -118,9 +118,7 @@ function nameFrom(row: LogRow, source: NameSource): string | null {
   if ('comment' in source) return text(objectIn(row['log_comment'])[source.comment])
   if ('where' in source) return comparedWith(text(row['query']) ?? '', source.where)
   const { parameter } = source
-  const given =
-    objectIn(row['query_parameters'])[parameter] ?? objectIn(row['Settings'])[`param_${parameter}`]
-  return text(given)
+  return text(objectIn(row['query_parameters'])[parameter])
 }
 
 function fits(row: LogRow, rule: QueryRule): boolean {

@@ -41,8 +41,6 @@ const COLUMNS = [
   'exception_code',
   'user',
   'log_comment',
-  'Settings',
-  'query_parameters',
 ] as const
 const REQUIRED = ['type', 'event_date', 'event_time_microseconds', 'is_initial_query', 'query_id']
 /** Dates begin in 1970; before that, the day that is subtracted for time zones would be one of 2149. */
@@ -87,6 +85,12 @@ function notALog(table: string, absent: boolean, missing: readonly string[]): Fo
   })
 }
 
+/** Queries that no client asked: what others insert asynchronously is logged once by itself and once as it is written. */
+const UNASKED: readonly (readonly [column: string, condition: string])[] = [
+  ['query_kind', "query_kind != 'AsyncInsertFlush'"],
+  ['is_internal', 'is_internal = 0'],
+]
+
 /** Ended queries that somebody asked (not the parts that a server asks of others), in order of their end. */
 function pageSql(table: string, present: ReadonlySet<string>): string {
   const began = present.has('query_start_time_microseconds')
@@ -95,10 +99,11 @@ function pageSql(table: string, present: ReadonlySet<string>): string {
   const columns = COLUMNS.filter((column) => present.has(column)).map((column) =>
     column === 'normalized_query_hash' ? `toString(${column}) AS ${column}` : column,
   )
+  const asked = UNASKED.filter(([column]) => present.has(column)).map(([, condition]) => ` AND ${condition}`)
   return `SELECT toString(toUnixTimestamp64Micro(event_time_microseconds)) AS ended_us, query_id,
       toString(toUnixTimestamp64Micro(${began})) AS started_us, ${columns.join(', ')}
     FROM ${table}
-    WHERE type IN ('QueryFinish', 'ExceptionWhileProcessing') AND is_initial_query = 1
+    WHERE type IN ('QueryFinish', 'ExceptionWhileProcessing') AND is_initial_query = 1${asked.join('')}
       AND event_date >= toDate(fromUnixTimestamp64Micro(greatest({at:Int64}, {firstDay:Int64}))) - 1
       AND (toUnixTimestamp64Micro(event_time_microseconds), query_id) > ({at:Int64}, {id:String})
       AND toUnixTimestamp64Micro(event_time_microseconds) <= toUnixTimestamp64Micro(now64(6)) - {settle:Int64}

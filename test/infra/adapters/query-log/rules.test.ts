@@ -18,7 +18,6 @@ const row = (more: Record<string, unknown> = {}) => ({
   exception_code: 0,
   user: 'web',
   log_comment: '{"service":"orders","entity":"c17","operation":"list"}',
-  Settings: { param_entity: 'c18' },
   ...more,
 })
 
@@ -43,7 +42,8 @@ describe('normalise', () => {
   })
 
   it('falls back to table, parameter and hash', () => {
-    const record = normalise(row({ log_comment: '' }), DEFAULT_RULES, 'ch')
+    const line = row({ log_comment: '', query_parameters: { entity: 'c18' } })
+    const record = normalise(line, DEFAULT_RULES, 'ch')
     expect(record).toMatchObject({ pattern: 'shop.orders|1234567890123456789|c18', entity_id: 'c18' })
   })
 
@@ -107,6 +107,17 @@ describe('comparedWith', () => {
     ['SELECT 1 WHERE key = other', null],
     ['SELECT 1 WHERE monkey = 1', null],
     ["SELECT 1 WHERE key = 'unfinished", null],
+    // As a server logs parameters.
+    ["SELECT 1 WHERE key = _CAST(7, 'UInt64')", '7'],
+    ["SELECT 1 WHERE (key = _CAST(-7, 'Int64')) AND (n = 1)", '-7'],
+    ["SELECT 1 WHERE key = _CAST('it\\'s', 'LowCardinality(String)')", "it's"],
+    ["SELECT 1 WHERE key = _CAST(20454, 'Nullable(Date)')", '2026-01-01'],
+    ["SELECT 1 WHERE key = _CAST(9999999999, 'Date')", '9999999999'],
+    ["SELECT 1 WHERE key IN _CAST(['x'], 'Array(String)')", 'x'],
+    ["SELECT 1 WHERE key IN (_CAST(20454, 'Date'))", '2026-01-01'],
+    ["SELECT 1 WHERE key IN _CAST(['x', 'y'], 'Array(String)')", null],
+    ["SELECT 1 WHERE key = _CAST(other, 'String')", null],
+    ["SELECT 1 WHERE key = _CAST('x')", null],
     ['', null],
   ])('%s', (statement, value) => {
     expect(comparedWith(statement, 'key')).toBe(value)
