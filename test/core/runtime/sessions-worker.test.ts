@@ -6,71 +6,18 @@ import { failOnLeaks } from '../../support/leaks.ts'
 import { until } from '../../support/until.ts'
 import { flow } from './fixtures.ts'
 import { flowSessions, plainSessions, sessionLines, type Shape } from './sessions-case.ts'
-import {
-  createWorld,
-  expectWhole,
-  FEATURES,
-  FLOWS,
-  NOW,
-  type Process,
-  sender,
-  type World,
-} from './worker-world.ts'
+import { liveThrough, lives } from './worker-lives.ts'
+import { createWorld, FEATURES, FLOWS, NOW, type World } from './worker-world.ts'
 
 failOnLeaks()
 
 const SHAPE: Shape = { gapMs: 400, graceMs: 500, maxLengthMs: 2000 }
-/** A timer that does not tick: the process does only what batches make it do, and is dead once it is killed. */
-const UNTIMED = { commitIntervalMs: 3_600_000 }
-
-const step = fc.oneof(
-  {
-    weight: 6,
-    arbitrary: fc.record({
-      kind: fc.constant('send' as const),
-      partition: fc.nat(2),
-      aheadMs: fc.nat(600),
-      stream: fc.nat(2),
-      bytes: fc.nat(1000),
-    }),
-  },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom('turn', 'stop', 'kill', 'other') }) },
-)
-
 test('over stops, kills and rebalances at any point, sessions are those computed offline', async () => {
   await fc.assert(
-    fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
+    fc.asyncProperty(lives({ aheadMs: 600, stream: 2 }), async (steps) => {
       const world = await createWorld(flowSessions(SHAPE, 2), { [FLOWS]: 3, [FEATURES]: 2 })
-      const input = sender(world)
-      let first = await world.launch('a', UNTIMED)
-      let second: Process | null = null
-      for (const s of steps) {
-        if (s.kind === 'send') input.send(s.partition, s.aheadMs, s.stream, s.bytes)
-        else if (s.kind === 'turn') await new Promise((resolve) => setImmediate(resolve))
-        else if (s.kind === 'other') {
-          if (second === null) second = await world.launch('b', UNTIMED)
-          else {
-            second.kill()
-            await world.broker.expire()
-            second = null
-          }
-        } else {
-          if (s.kind === 'stop') await first.worker.stop()
-          first.kill()
-          first = await world.launch('a', UNTIMED)
-        }
-      }
-      // What is open now is committed by timers.
-      first.kill()
-      second?.kill()
-      await world.broker.expire()
-      await world.launch('c')
-      world.end()
-      await world.flushed()
-      expect(sessionLines(await world.read(FEATURES, 'StreamFeature'))).toEqual(
-        plainSessions(input.flows, SHAPE),
-      )
-      expectWhole(await world.read('audit.offsets', 'OffsetLedger'), input.flows.length)
+      const flows = await liveThrough(world, steps)
+      expect(sessionLines(await world.read(FEATURES, 'StreamFeature'))).toEqual(plainSessions(flows, SHAPE))
       await world.close()
     }),
     { numRuns: 25 },

@@ -10,6 +10,7 @@ import {
 import { failOnLeaks } from '../../support/leaks.ts'
 import { until } from '../../support/until.ts'
 import { flow, flowWindows, lines, offline } from './fixtures.ts'
+import { liveThrough, lives } from './worker-lives.ts'
 import {
   createWorld,
   expectWhole,
@@ -18,65 +19,21 @@ import {
   LETTERS,
   NOW,
   newWorld,
-  type Process,
   sender,
   type World,
 } from './worker-world.ts'
 
 failOnLeaks()
 
-/** A timer that does not tick: the process does only what batches make it do, and is dead once it is killed. */
-const UNTIMED = { commitIntervalMs: 3_600_000 }
 const found = async (world: World) => lines(await world.read(FEATURES, 'StreamFeature'))
-
-const step = fc.oneof(
-  {
-    weight: 6,
-    arbitrary: fc.record({
-      kind: fc.constant('send' as const),
-      partition: fc.nat(2),
-      aheadMs: fc.nat(700),
-      stream: fc.nat(4),
-      bytes: fc.nat(1000),
-    }),
-  },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom('settle', 'turn', 'stop', 'kill', 'other') }) },
-)
 
 describe('exactly once', () => {
   test('over stops, kills and rebalances at any point, the output is the one computed offline', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
+      fc.asyncProperty(lives({ aheadMs: 700, stream: 4 }), async (steps) => {
         const world = await newWorld()
-        const input = sender(world)
-        let first = await world.launch('a', UNTIMED)
-        let second: Process | null = null
-        for (const s of steps) {
-          if (s.kind === 'send') input.send(s.partition, s.aheadMs, s.stream, s.bytes)
-          else if (s.kind === 'settle') await Promise.resolve()
-          else if (s.kind === 'turn') await new Promise((resolve) => setImmediate(resolve))
-          else if (s.kind === 'other') {
-            if (second === null) second = await world.launch('b', UNTIMED)
-            else {
-              second.kill()
-              await world.broker.expire()
-              second = null
-            }
-          } else {
-            if (s.kind === 'stop') await first.worker.stop()
-            first.kill()
-            first = await world.launch('a', UNTIMED)
-          }
-        }
-        // What is open now is committed by timers.
-        first.kill()
-        second?.kill()
-        await world.broker.expire()
-        await world.launch('c')
-        world.end()
-        await world.flushed()
-        expect(await found(world)).toEqual(offline(input.flows, 1000))
-        expectWhole(await world.read('audit.offsets', 'OffsetLedger'), input.flows.length)
+        const flows = await liveThrough(world, steps)
+        expect(await found(world)).toEqual(offline(flows, 1000))
         await world.close()
       }),
       { numRuns: 40 },
