@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer'
 import type { ServerResponse } from 'node:http'
 
 /** An error in ClickHouse's words, as its HTTP interface sends them. */
@@ -27,6 +28,30 @@ const STATUS: Readonly<Record<number, number>> = {
 
 const statusOf = (code: number): number => STATUS[code] ?? 500
 
+/** Whether Node sends a text as the value of a header; it throws at any other. */
+const isHeaderValue = (text: string): boolean => /^[\t\x20-\x7e\x80-\xff]*$/.test(text)
+
+/**
+ * Writes the head of an answer. Values that no header may hold are left out: clients choose ids of queries freely, and
+ * instances send them back.
+ */
+export function writeHead(response: ServerResponse, status: number, reason: string, headers: string[]): void {
+  const write = (list: string[]): void => {
+    if (reason === '' || !isHeaderValue(reason)) response.writeHead(status, list)
+    else response.writeHead(status, reason, list)
+  }
+  try {
+    write(headers)
+  } catch {
+    const sound: string[] = []
+    for (let i = 0; i < headers.length; i += 2) {
+      const [name = '', value = ''] = [headers[i], headers[i + 1]]
+      if (isHeaderValue(value)) sound.push(name, value)
+    }
+    write(sound)
+  }
+}
+
 /** Answers with an error; an answer that has begun is broken off, as ClickHouse does, so that nobody takes it for whole. */
 export function answerError(response: ServerResponse, error: unknown, queryId: string): void {
   if (response.headersSent || response.destroyed) return void response.destroy()
@@ -35,11 +60,14 @@ export function answerError(response: ServerResponse, error: unknown, queryId: s
       ? error
       : new RouterException(1002, 'UNKNOWN_EXCEPTION', error instanceof Error ? error.message : String(error))
   const text = `Code: ${known.code}. DB::Exception: ${known.message.replace(/\.$/, '')}. (${known.errorName}) (version forestall query router)\n`
-  response.writeHead(known.status, {
-    'Content-Type': 'text/plain; charset=UTF-8',
-    'Content-Length': Buffer.byteLength(text),
-    'X-ClickHouse-Exception-Code': String(known.code),
-    ...(queryId === '' ? {} : { 'X-ClickHouse-Query-Id': queryId }),
-  })
+  const headers = [
+    'Content-Type',
+    'text/plain; charset=UTF-8',
+    'Content-Length',
+    String(Buffer.byteLength(text)),
+  ]
+  headers.push('X-ClickHouse-Exception-Code', String(known.code))
+  if (queryId !== '') headers.push('X-ClickHouse-Query-Id', queryId)
+  writeHead(response, known.status, '', headers)
   response.end(text)
 }

@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { pipeline, Readable } from 'node:stream'
 import type { Acknowledge, InsertPlan, WriteLog, Written } from '#core/ports'
 import { type Answer, ask, headerOf, quoted, send } from './ask.ts'
-import { RouterException } from './exceptions.ts'
+import { RouterException, writeHead } from './exceptions.ts'
 import { refuseExpressions } from './literal-values.ts'
 import type { RequestBody } from './ports.ts'
 import { decodedBody, type RoutedHttp, withoutHeader } from './request.ts'
@@ -227,6 +227,6 @@ export function answerInsert(response: ServerResponse, answer: Answer, token: st
   if (token !== '') headers.push('X-Forestall-Token', token)
   const body = headerOf(answer.headers, 'content-encoding') === '' ? answer.body : Buffer.alloc(0)
   headers.push('Content-Length', String(body.length))
-  response.writeHead(answer.status, headers)
+  writeHead(response, answer.status, '', headers)
   response.end(body)
 }

@@ -1,7 +1,7 @@
 import type { Buffer } from 'node:buffer'
 import type { ServerResponse } from 'node:http'
 import { headerOf } from './ask.ts'
-import { RouterException } from './exceptions.ts'
+import { RouterException, writeHead } from './exceptions.ts'
 import { passedHeaders } from './relay.ts'
 import type { ResponseHead } from './response-parser.ts'
 import type { Upstream, UpstreamCall } from './upstream.ts'
@@ -32,7 +32,8 @@ export async function answerParts(response: ServerResponse, parts: readonly Part
     const [first] = heads
     if (first === undefined) return
     const head = heads[chosen] ?? first
-    response.writeHead(head.status, [...passedHeaders(head), 'X-Forestall-Parts', String(parts.length)])
+    const headers = [...passedHeaders(head), 'X-Forestall-Parts', String(parts.length)]
+    writeHead(response, head.status, head.reason, headers)
     for (const part of failed < 0 ? running : running.slice(failed, failed + 1)) {
       for await (const piece of part.pieces()) {
         if (!response.write(piece)) await drained(response)

@@ -1,5 +1,6 @@
 import { Buffer } from 'node:buffer'
 import type { ServerResponse } from 'node:http'
+import { writeHead as sendHead } from './exceptions.ts'
 import type { ResponseHead } from './response-parser.ts'
 import type { UpstreamCall, UpstreamHandler } from './upstream.ts'
 
@@ -58,8 +59,7 @@ export function createRelay(
     const headers = passedHeaders(head)
     for (const part of extraHeaders) headers.push(part)
     if (length >= 0) headers.push('Content-Length', String(length))
-    if (head.reason === '') response.writeHead(head.status, headers)
-    else response.writeHead(head.status, head.reason, headers)
+    sendHead(response, head.status, head.reason, headers)
   }
 
   /** The piece with what was held back before it. */
