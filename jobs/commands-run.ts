@@ -166,19 +166,18 @@ function addEvaluate(program: Command, finish: Finish): void {
   program
     .command('evaluate')
     .argument('[subsystem]', `what to evaluate: ${SUBSYSTEMS.map(({ name }) => name).join(' or ')}`)
-    .argument('[options...]')
+    .argument('[options...]', 'those of the subsystem: `evaluate <subsystem> --help` lists them')
     .description('would it have helped? The same policies on recorded data, beside static and reactive plans')
     .allowUnknownOption()
-    .usage('<subsystem> --data <dir> [options] [--json]')
+    // Each subsystem has options, and so a help, of its own.
+    .helpOption(false)
+    .usage('<subsystem> [options] [--json]')
     .addHelpText(
       'after',
       `
-  --data <dir>   recorded traffic; with --next, the period to learn from
-  --next <dir>   the period that follows, in the same form: it is scored
-  --quick        scores a sample of the intervals
-  data-sharding: also --generator [--alpha 1.1] [--seeds 1,2,3] [--workload sweep], --plan, --replicas
-
 Examples:
+  $ npm run forestall -- evaluate traffic-routing --help
+  $ npm run forestall -- evaluate data-sharding --help
   $ npm run forestall -- evaluate traffic-routing --data recorded/abilene --quick
   $ npm run forestall -- evaluate traffic-routing --data history/october --next history/november --json
   $ npm run forestall -- evaluate data-sharding --generator --alpha 1.1 --replicas 1.1`,
@@ -186,6 +185,7 @@ Examples:
     .action(async (..._: unknown[]) => {
       const command = _.at(-1) as Command
       const { json } = command.optsWithGlobals<{ json: boolean }>()
+      if (['--help', '-h'].includes(command.args[0] ?? '')) command.help()
       const { runEvaluate } = await import('./evaluate.ts')
       finish(await runEvaluate([...command.args, ...(json ? ['--json'] : [])]))
     })

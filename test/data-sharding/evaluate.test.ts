@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { runEvaluate } from '../../jobs/evaluate.ts'
+import { DATA_EVALUATION } from '../../jobs/evaluate-data.ts'
 import { evaluateData } from '../../pipelines/data-sharding/evaluate.ts'
 import {
   CHECKSUMS,
@@ -132,12 +133,53 @@ describe('any keyed log', () => {
     const [csv, json] = loadTraces(folder)
     expect(csv!.steps).toBeGreaterThan(800)
     expect(json!.work).toEqual(csv!.work)
-    expect([csv!.name, json!.name]).toEqual(['a', 'b'])
+    expect([csv!.name, json!.name]).toEqual(['a.csv', 'b.jsonl'])
   })
 
   test('arguments that contradict each other, and a folder without a log, are refused with status 2', async () => {
     expect(await runEvaluate(['data-sharding'])).toBe(2)
     expect(await runEvaluate(['data-sharding', '--generator', '--replicas', '7'])).toBe(2)
     expect(await runEvaluate(['data-sharding', '--data', import.meta.dirname])).toBe(2)
+    expect(await runEvaluate(['data-sharding', '--data', import.meta.filename])).toBe(2)
+    expect(await runEvaluate(['data-sharding', '--nonsense'])).toBe(2)
+  })
+
+  test.each([
+    [['--generator', '--alpha', ''], '--alpha'],
+    [['--generator', '--alpha=-1'], '--alpha'],
+    [['--generator', '--seeds', '1.5'], '--seeds'],
+    [['--generator', '--workload', 'sweep', '--alpha', '1'], '--alpha has no effect with --workload'],
+    [['--data', '.', '--seeds', '1'], '--seeds has no effect with --data'],
+    [['--generator', '--never-worse', '--plan', 'x'], '--plan has no effect with --never-worse'],
+  ])('%j is refused before anything is computed', (args, message) => {
+    expect(() => DATA_EVALUATION.run(args, () => undefined)).toThrow(message)
+  })
+
+  test('a plan that nothing is named like is refused with the names that there are, before any forecast', () => {
+    const log: string[] = []
+    const run = () => DATA_EVALUATION.run(['--data', folder, '--plan', 'tides'], (line) => log.push(line))
+    expect(run).toThrow(
+      expect.objectContaining({ code: 'CONFIG_INVALID', cure: expect.stringContaining('static rendezvous') }),
+    )
+    expect(log).toEqual([])
+  })
+
+  test("another file of a protocol's form is scored, and is no check that failed", async () => {
+    const rows = Array.from({ length: 400 }, (_, i) => {
+      const at = new Date(Date.UTC(2024, 0, 1) + i * 3_600_000).toISOString().slice(0, 16)
+      return `${at},A,B${i % 9},C,${i % 7 === 0 ? '' : i % 40}`
+    })
+    const flights = mkdtempSync(join(tmpdir(), 'flights-'))
+    writeFileSync(
+      join(flights, 'departures.csv'),
+      `sched_dep_local,origin,dest,carrier,dep_delay\n${rows.join('\n')}\n`,
+    )
+    const { report, notes = [] } = await DATA_EVALUATION.run(
+      ['--data', flights, '--plan', 'static rendezvous'],
+      () => undefined,
+    )
+    rmSync(flights, { recursive: true })
+    expect(report.checks).toEqual({})
+    expect(notes.join()).toContain("other data than the page's")
   })
 })

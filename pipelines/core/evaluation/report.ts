@@ -62,8 +62,7 @@ export function renderVerdict(report: EvaluationReport): string {
   const failed = names.filter((name) => report.checks[name] === false)
   const checks = failed.map((name) => `NOT reproduced: ${name}`)
   return [
-    '## Targets',
-    ...targets,
+    ...(targets.length === 0 ? [] : ['## Targets', ...targets]),
     `## Checks: ${names.length - failed.length} of ${names.length} reproduced`,
     ...checks,
   ].join('\n')

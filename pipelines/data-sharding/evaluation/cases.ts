@@ -1,4 +1,5 @@
 import type { Column, Metrics, ReportTable } from '#core/evaluation'
+import { ForestallError } from '#core/ports'
 import { forecastTrace, type Forecasts, simpleExpects } from './forecasts.ts'
 import { hotSetScore } from './hot-set.ts'
 import { boundedPlan, type Expect, ourPlan, plannedPlan, type PlanRow, staticPlan } from './plans.ts'
@@ -124,15 +125,32 @@ export interface TraceTables {
   readonly scaling: PlanRow[]
 }
 
-/** Runs every plan of a trace. */
+/** Forecasts that are made when the first plan asks for them: static plans and others without a model never do. */
+function lazyForecasts(trace: Trace, log: (line: string) => void): Forecasts {
+  let made: Forecasts | null = null
+  return {
+    at(t) {
+      if (made === null) {
+        log(`${trace.name}: forecasts of ${trace.steps} steps`)
+        made = forecastTrace(trace)
+      }
+      return made.at(t)
+    },
+  }
+}
+
+/** Runs every plan of a trace that passes the filter. Throws CONFIG_INVALID if none does. */
 export function evaluateTrace(trace: Trace, filter: PlanFilter, log: (line: string) => void): TraceTables {
-  log(`${trace.name}: forecasts of ${trace.steps} steps`)
-  const own = forecastTrace(trace)
+  const own = lazyForecasts(trace, log)
   const expects = simpleExpects(trace)
-  const wanted = planSpecs(trace, expects, own).filter(
-    ({ plan, replicas }) =>
-      plan.includes(filter.plan) && (filter.replicas === null || replicas === filter.replicas),
+  const specs = planSpecs(trace, expects, own).filter(
+    ({ replicas }) => filter.replicas === null || replicas === filter.replicas,
   )
+  const wanted = specs.filter(({ plan }) => plan.includes(filter.plan))
+  if (wanted.length === 0)
+    throw new ForestallError('CONFIG_INVALID', `--plan = ${filter.plan}: no plan has this in its name`, {
+      cure: `Name a part of: ${specs.map(({ plan }) => plan).join('; ')}.`,
+    })
   const plans = wanted.map(({ plan, run }) => {
     log(`${trace.name}: ${plan}`)
     return { plan, metrics: run() }

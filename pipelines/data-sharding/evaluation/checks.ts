@@ -19,7 +19,7 @@ const SOURCES: Readonly<Record<string, readonly [steps: number, work: number, su
   flights: [17376, 1687702.5, 214757229],
 }
 
-/** True or false for a file of the developers' name and length; null for other data. */
+/** Whether a file of the developers' form and length is theirs; null for other data. */
 export function sourceCheck(trace: Trace): boolean | null {
   const known = SOURCES[trace.name]
   if (known === undefined || known[0] !== trace.steps) return null

@@ -57,8 +57,8 @@ const valueOf = (rows: readonly PlanRow[], plan: string, key: string) =>
   rows.find((row) => row.plan === plan)?.metrics[key] ?? NaN
 
 function limitsOf(name: string): readonly Limit[] {
-  if (name.startsWith('synthetic')) return SYNTHETIC(Number(name.split(' ')[1]))
-  if (name.startsWith('flights')) return FLIGHTS
+  if (/^synthetic [\d.]+$/.test(name)) return SYNTHETIC(Number(name.split(' ')[1]))
+  if (name === 'flights' || name === 'flights, second half') return FLIGHTS
   return name === 'hotel' ? HOTEL : []
 }
 
