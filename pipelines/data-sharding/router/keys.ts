@@ -17,8 +17,12 @@ import {
 export interface KeyColumn {
   readonly column: string
   readonly type: KeyType
+  /** Database of its table, '' if it is not known. */
+  readonly database: string
   /** Names that may stand before it with a dot: the table and its alias. */
   readonly qualifiers: readonly string[]
+  /** Whether one of these must: in a join an unqualified column may be that of another table. */
+  readonly mustQualify: boolean
 }
 
 /** Values of `{name:Type}` substitutions, as the HTTP interface takes them. */
@@ -160,9 +164,10 @@ function columnEnd(tokens: Tokens, i: number, key: KeyColumn): number {
     names.push(name)
     if (tokens.word(at + 1) === '.') continue
     const column = names.at(-1)
-    const qualifier = names.at(-2)
-    const fits = qualifier === undefined || key.qualifiers.includes(qualifier)
-    return column === key.column && fits && names.length <= 3 ? at + 1 : -1
+    const [qualifier, database = key.database] = [names.at(-2), names.at(-3)]
+    const fits = qualifier === undefined ? !key.mustQualify : key.qualifiers.includes(qualifier)
+    const isIt = column === key.column && database === key.database && names.length <= 3
+    return isIt && fits ? at + 1 : -1
   }
 }
 

@@ -2,14 +2,8 @@ import type { PlannedRequest, RefusePlan, TableRule } from '#core/ports'
 import { segmentOf } from '../placement/index.ts'
 import { keysOf } from './keys.ts'
 import { canonicalKey, type RouterRules } from './rules.ts'
-import {
-  hasWord,
-  readStatement,
-  renames,
-  type Statement,
-  type TableName,
-  type TableRead,
-} from './statement.ts'
+import { hasWord, readStatement, type Statement } from './statement.ts'
+import { renames, type TableName, type TableRead } from './tables.ts'
 import type { Tokens } from './tokens.ts'
 
 /** Where a statement goes. */
@@ -88,19 +82,30 @@ export function createStatementRouter(rules: RouterRules): StatementRouter {
   const ruleOf = ({ database, table }: TableName, current: string): TableRule | undefined =>
     byName.get(`${database === '' ? current : database}.${table}`)
 
+  /** A sharded table that a table function may read. */
+  const hiddenTable = ({ via, args }: TableRead): TableRule | undefined =>
+    rules.tables.find(({ table }) =>
+      args.some((arg) => arg.split('.').at(-1) === table || (/^merge$/i.test(via) && mayMatch(arg, table))),
+    )
+
   function routeRead(request: PlannedRequest, tokens: Tokens, tables: readonly TableRead[]): Route {
     const sharded: [TableRead, TableRule][] = []
     let hasOther = false
     for (const read of tables) {
+      const hidden = read.via === '' ? undefined : hiddenTable(read)
+      if (hidden !== undefined) return refuseHidden(read, hidden)
       const rule = ruleOf(read, request.database)
       if (rule !== undefined) sharded.push([read, rule])
+      else if (read.isShadowed) continue
       else if (!OWN_DATABASES.has(read.database === '' ? request.database : read.database)) hasOther = true
     }
     const operation = operationOf(tokens)
     const [first] = sharded
     if (first === undefined) return hasOther ? { kind: 'home', isRead: true, operation } : anyRead(operation)
+    // What the statement says counts for more than what stands beside it.
     const keys =
-      request.keys === null ? boundKeys(tokens, sharded, request) : namedKeys(request.keys, first[1])
+      boundKeys(tokens, sharded, request) ??
+      (request.keys === null ? null : namedKeys(request.keys, first[1]))
     if (keys === null) return withoutKey(tokens, sharded, operation)
     const segments = new Set([...keys].map((key) => segmentOf(key, rules.segments)))
     return { kind: 'segments', segments: [...segments].sort((a, b) => a - b), keys: [...keys], operation }
@@ -116,6 +121,14 @@ export function createStatementRouter(rules: RouterRules): StatementRouter {
       return { kind: 'fan-out', tables: sharded.map(([, rule]) => rule), operation }
     }
     const asked = why === '' ? '' : ` A query with ${why} cannot be put together from parts.`
+    const shadowed = sharded.find(([read]) => read.isShadowed)
+    if (shadowed !== undefined) {
+      return refuse(
+        36,
+        'BAD_ARGUMENTS',
+        `${shadowed[0].table} is both a sharded table and a name that a WITH of the query gives to a subquery: give the subquery another name`,
+      )
+    }
     const hint = `Add ${keyColumn} = ... or ${keyColumn} IN (...) to its WHERE, or name the key in the header X-Forestall-Key`
     return refuse(
       36,
@@ -174,6 +187,22 @@ function namedKeys(keys: readonly string[], rule: TableRule): Set<string> | null
   return canonical.every((key) => key !== null) ? new Set(canonical) : null
 }
 
+/** Whether a text may be meant as a pattern of names that this one fits. */
+function mayMatch(pattern: string, name: string): boolean {
+  try {
+    return new RegExp(pattern).test(name)
+  } catch {
+    return true
+  }
+}
+
+const refuseHidden = ({ via }: TableRead, { table }: TableRule): RefusePlan =>
+  refuse(
+    48,
+    'NOT_IMPLEMENTED',
+    `${via}(...) may read the sharded table ${table}, of which each instance has a part: name the table in FROM instead`,
+  )
+
 /** The keys that bind every sharded table of a statement; null if one is free. */
 function boundKeys(
   tokens: Tokens,
@@ -182,34 +211,18 @@ function boundKeys(
 ): Set<string> | null {
   const all = new Set<string>()
   for (const [read, rule] of sharded) {
-    const column = rule.keyColumn
-    if (renames(tokens, column)) return null
-    const qualifiers = [read.table, read.alias].filter((name) => name !== '')
-    const key = { column, type: rule.keyType, qualifiers }
+    const { keyColumn: column, keyType: type, database } = rule
+    // Which of two things of one name a condition means is not told here.
+    if (read.isShadowed || renames(tokens, column)) return null
+    const { isJoined: mustQualify, alias } = read
+    const qualifiers = mustQualify && alias !== '' ? [alias] : [read.table, alias].filter((n) => n !== '')
+    const key = { column, type, database, qualifiers, mustQualify }
     let keys: Set<string> | null = null
     for (const [from, to] of read.conditions) keys ??= keysOf(tokens, from, to, key, request.params)
-    // In a join an unqualified column may be that of the other table.
     if (keys === null) return null
-    const isJoined = sharded.some(([other]) => other !== read && sameSelect(other, read))
-    if (isJoined && !isQualified(tokens, read, column)) return null
     for (const k of keys) all.add(k)
   }
   return all
-}
-
-/** Whether two tables are read by one SELECT: the same conditions follow both. */
-const sameSelect = (a: TableRead, b: TableRead): boolean => a.conditions[0]?.[0] === b.conditions[0]?.[0]
-
-/** Whether the column stands with the name of this very table before it. */
-function isQualified(tokens: Tokens, read: TableRead, column: string): boolean {
-  const name = read.alias === '' ? read.table : read.alias
-  return read.conditions.some(([from, to]) => {
-    for (let i = from + 2; i < to; i++) {
-      const isIt = tokens.text(i).replaceAll('`', '') === column && tokens.word(i - 1) === '.'
-      if (isIt && tokens.text(i - 2).replaceAll('`', '') === name) return true
-    }
-    return false
-  })
 }
 
 /** What keeps the answers of the parts from being put together, in words; '' if nothing does. */

@@ -19,13 +19,17 @@ export interface RouterRules {
 export function canonicalKey(text: string, type: KeyType): string | null {
   switch (type) {
     case 'string':
-      return text
+      // Bytes that are no text have been lost on the way here.
+      return text.includes('\ufffd') ? null : text
     case 'integer':
       return /^\s*[-+]?\d{1,80}\s*$/.test(text) ? BigInt(text.trim().replace(/^\+/, '')).toString() : null
     case 'uuid':
       return /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i.test(text) ? text.toLowerCase() : null
     case 'date':
-      return /^\d{4}-\d\d-\d\d$/.test(text) ? text : null
+      // Within what every type of dates holds: beyond it ClickHouse takes the nearest day.
+      return /^(?:19[7-9]\d|20\d\d|21[0-3]\d)-\d\d-\d\d$/.test(text) && !Number.isNaN(Date.parse(text))
+        ? text
+        : null
   }
 }
 

@@ -2,9 +2,9 @@
 export const WORD = 1
 /** A number as written. */
 export const NUMBER = 2
-/** '...' or a heredoc. */
+/** '...', typographic quotes of the same kind, or a heredoc. */
 export const STRING = 3
-/** `...` or "...". */
+/** `...` or "...", or typographic quotes of the latter kind. */
 export const QUOTED = 4
 /** Anything else: one character. */
 export const SYMBOL = 5
@@ -30,11 +30,15 @@ const BACKTICK = 96
 const BACKSLASH = 92
 const DOLLAR = 36
 
-const isSpace = (c: number): boolean =>
-  c === 32 || (c >= 9 && c <= 13) || c === 0xa0 || c === 0xfeff || (c >= 0x2000 && c <= 0x200a)
+/** Code points beyond ASCII that ClickHouse takes for blanks (asked of it one by one). */
+const WIDE_SPACES = new Set([
+  ...[0x85, 0xa0, 0x180e, 0x2028, 0x2029, 0x202f, 0x205f, 0x2060, 0x3000, 0xfeff],
+  ...Array.from({ length: 14 }, (_, i) => 0x2000 + i),
+])
+const isSpace = (c: number): boolean => c === 32 || (c >= 9 && c <= 13) || (c > 127 && WIDE_SPACES.has(c))
 const isDigit = (c: number): boolean => c >= 48 && c <= 57
 const isWordStart = (c: number): boolean =>
-  (c >= 97 && c <= 122) || (c >= 65 && c <= 90) || c === 95 || c > 127
+  (c >= 97 && c <= 122) || (c >= 65 && c <= 90) || c === 95 || (c > 127 && !WIDE_SPACES.has(c))
 const isWordPart = (c: number): boolean => isWordStart(c) || isDigit(c) || c === DOLLAR
 
 /** Where the next token begins: after blanks and comments. */
@@ -43,14 +47,24 @@ function skipBlank(sql: string, from: number): number {
   for (;;) {
     while (i < sql.length && isSpace(sql.charCodeAt(i))) i++
     const two = sql.slice(i, i + 2)
-    if (two === '--' || two === '# ' || two === '#!') {
+    if (two === '--' || two === '//' || two === '# ' || two === '#!') {
       const eol = sql.indexOf('\n', i)
       i = eol < 0 ? sql.length : eol + 1
-    } else if (two === '/*') {
-      const end = sql.indexOf('*/', i + 2)
-      i = end < 0 ? sql.length : end + 2
-    } else return i
+    } else if (two === '/*') i = commentEnd(sql, i)
+    else return i
   }
+}
+
+/** The end of a comment that begins at `from`; comments may hold others. */
+function commentEnd(sql: string, from: number): number {
+  const edge = /\/\*|\*\//g
+  edge.lastIndex = from
+  let depth = 0
+  for (let found = edge.exec(sql); found !== null; found = edge.exec(sql)) {
+    depth += found[0] === '/*' ? 1 : -1
+    if (depth === 0) return edge.lastIndex
+  }
+  return sql.length
 }
 
 function quotedEnd(sql: string, from: number, quote: number): number {
@@ -72,19 +86,27 @@ function heredocEnd(sql: string, from: number): number {
   if (sql.charCodeAt(i) !== DOLLAR) return -1
   const tag = sql.slice(from, i + 1)
   const close = sql.indexOf(tag, i + 1)
-  return close < 0 ? sql.length : close + tag.length
+  return close < 0 ? -1 : close + tag.length
 }
 
-function numberEnd(sql: string, from: number): number {
-  let i = from
-  while (i < sql.length) {
-    const c = sql.charCodeAt(i)
-    const isSign =
-      (c === 43 || c === 45) && /[eEpP]/.test(sql[i - 1] ?? '') && !/^0[xX]/.test(sql.slice(from))
-    if (!isWordPart(c) && c !== 46 && !isSign) break
-    i++
-  }
-  return i
+/** What ends the quotes that begin with this character and know no escapes; '' for any other character. */
+const typographicEnd = (char: string): string =>
+  char === '\u2018' ? '\u2019' : char === '\u201c' ? '\u201d' : ''
+
+const NUMBER_TEXT =
+  /0[xX][\da-fA-F][\da-fA-F_]*(?:\.[\da-fA-F_]*)?(?:[pP][+-]?\d+)?|0[bB][01][01_]*|\d[\d_]*(?:\.[\d_]*)?(?:[eE][+-]?\d+)?/y
+const DIGITS = /\d[\d_]*/y
+
+/** The number that begins at `from`, or the name: names may begin with digits. After a dot there are no fractions. */
+function numberAt(sql: string, from: number, isAfterDot: boolean): { kind: number; end: number } {
+  const text = isAfterDot ? DIGITS : NUMBER_TEXT
+  text.lastIndex = from
+  text.test(sql)
+  let end = text.lastIndex
+  if (end >= sql.length || !isWordPart(sql.charCodeAt(end))) return { kind: NUMBER, end }
+  while (end < sql.length && isWordPart(sql.charCodeAt(end))) end++
+  const isName = /^[\w$\u0080-\uffff]+$/.test(sql.slice(from, end))
+  return { kind: isName ? WORD : NUMBER, end }
 }
 
 /**
@@ -111,12 +133,16 @@ export function readTokens(sql: string, until?: (tokens: Tokens) => boolean): To
     const c = sql.charCodeAt(i)
     let kind = SYMBOL
     let end = i + 1
-    if (isWordStart(c)) {
+    const typographic = c > 127 ? typographicEnd(sql.charAt(i)) : ''
+    if (typographic !== '') {
+      kind = typographic === '\u2019' ? STRING : QUOTED
+      const close = sql.indexOf(typographic, i)
+      end = close < 0 ? sql.length : close + 1
+    } else if (isWordStart(c)) {
       kind = WORD
       while (end < sql.length && isWordPart(sql.charCodeAt(end))) end++
     } else if (isDigit(c)) {
-      kind = NUMBER
-      end = numberEnd(sql, i)
+      ;({ kind, end } = numberAt(sql, i, words.at(-1) === '.'))
     } else if (c === APOSTROPHE) {
       kind = STRING
       end = quotedEnd(sql, i, c)
@@ -128,6 +154,9 @@ export function readTokens(sql: string, until?: (tokens: Tokens) => boolean): To
       if (close > 0) {
         kind = STRING
         end = close
+      } else if (isWordPart(sql.charCodeAt(end))) {
+        kind = WORD
+        while (end < sql.length && isWordPart(sql.charCodeAt(end))) end++
       }
     }
     const isClose = kind === SYMBOL && (c === 41 || c === 93 || c === 125)
@@ -162,6 +191,8 @@ export function unquote(text: string): string | null {
     const tagEnd = text.indexOf('$', 1) + 1
     return text.slice(tagEnd, text.length - tagEnd)
   }
+  const typographic = typographicEnd(quote)
+  if (typographic !== '') return text.at(-1) === typographic ? text.slice(1, -1) : null
   if (text.length < 2 || text.at(-1) !== quote) return null
   const inner = text.slice(1, -1)
   return inner.includes('\\') || inner.includes(quote) ? unescaped(inner, quote) : inner

@@ -16,6 +16,7 @@ const rules = (more: Partial<RouterRules> = {}): RouterRules => ({
     { database: 'shop', table: 'orders', keyColumn: 'customer', keyType: 'string' },
     { database: 'shop', table: 'items', keyColumn: 'customer', keyType: 'string' },
     { database: 'shop', table: 'visits', keyColumn: 'id', keyType: 'integer' },
+    { database: 'shop', table: '2024_orders', keyColumn: 'id', keyType: 'integer' },
   ],
   fanOut: 'refuse',
   changes: 'refuse',
@@ -74,6 +75,13 @@ describe('the shard key of a read', () => {
     ['SELECT * FROM visits WHERE id = 42', ['42']],
     ["SELECT * FROM visits WHERE id IN (-7, '042')", ['-7', '42']],
     ["SELECT * FROM orders WHERE customer = 'ann' SETTINGS max_threads = 1 FORMAT JSON", ['ann']],
+    ["SELECT * FROM orders WHERE customer = 'ann' AND offset > 3 LIMIT 2", ['ann']],
+    ["SELECT 2 * limit FROM orders WHERE o.format * offset > 1 AND customer = 'ann'", ['ann']],
+    ["SELECT * FROM orders // it's\n WHERE /* a /* b */ c */ customer = 'ann'", ['ann']],
+    ['SELECT *\u3000FROM\u00a0orders WHERE \u201ccustomer\u201d = \u2018ann\u2019', ['ann']],
+    ["SELECT o.customer FROM orders o ARRAY JOIN tags WHERE customer = 'ann'", ['ann']],
+    ["SELECT * FROM orders o JOIN (SELECT 1 AS id) x ON x.id = o.id WHERE o.customer = 'ann'", ['ann']],
+    ["SELECT * FROM visits WHERE id = '042' AND 1_000 > 3", ['42']],
   ])('%s', (sql, keys) => {
     expect(segmentsOf(sql)).toEqual(segments(...keys))
   })
@@ -109,6 +117,28 @@ describe('the shard key of a read', () => {
     'SELECT * FROM orders WHERE customer IN (SELECT customer FROM vip)',
     'SELECT * FROM visits WHERE id = 4e1',
     'SELECT * FROM orders WHERE customer = {c:String}',
+    // Each of these was taken for one that binds the key, or that reads no sharded table.
+    "SELECT * FROM orders WHERE customer = 'ann' AND offset > 3 OR total > 3",
+    "SELECT * FROM orders WHERE customer = 'ann' AND orders.limit > 3 OR total > 3",
+    "SELECT total customer FROM orders WHERE customer = 'ann'",
+    'SELECT 1 customer FROM orders WHERE customer = 1',
+    "SELECT * FROM orders WHERE /* /* */ customer = 'ann' AND */ total > 0",
+    "SELECT 1 // don't\n FROM orders",
+    "SELECT \u2018'\u2019 FROM orders",
+    'SELECT 1 FROM \u201corders\u201d',
+    'SELECT *\u3000FROM\u3000orders',
+    'WITH orders AS (SELECT * FROM orders) SELECT count() FROM orders',
+    "WITH orders AS (SELECT * FROM orders WHERE customer = 'ann') SELECT count() FROM orders",
+    'SELECT count() FROM (WITH 1 AS y FROM orders SELECT y)',
+    'SELECT count() FROM (orders AS a JOIN cities AS b ON a.id = b.id)',
+    "SELECT * FROM cities JOIN orders ON cities.id = orders.id WHERE customer = 'ann'",
+    "SELECT * FROM (SELECT 'ann' AS c) s JOIN orders o ON 1 WHERE customer = 'ann' AND o.customer != ''",
+    "SELECT * FROM cities WHERE id IN orders AND customer = 'ann'",
+    "SELECT * FROM cities c JOIN x ON c.a IN orders WHERE customer = 'ann'",
+    `SELECT * FROM values(${'1, '.repeat(300)}1) v, orders`,
+    'SELECT * FROM 2024_orders',
+    "SELECT * FROM orders JOIN other.orders ON 1 WHERE other.orders.customer = 'ann'",
+    "SELECT * FROM orders WHERE customer = 'a\ufffd'",
   ])('is not taken from %s', (sql) => {
     expect(route(sql)).toMatchObject({ kind: 'refuse', code: 36 })
   })
@@ -138,6 +168,10 @@ describe('the shard key of a read', () => {
   test('may be named beside the statement', () => {
     expect(route('SELECT * FROM orders', { keys: ['ann'] })).toMatchObject({ segments: segments('ann') })
     expect(route('SELECT * FROM visits', { keys: ['x'] })).toMatchObject({ kind: 'refuse' })
+    // What the statement says counts for more.
+    expect(route("SELECT * FROM orders WHERE customer = 'bob'", { keys: ['ann'] })).toMatchObject({
+      segments: segments('bob'),
+    })
   })
 })
 
@@ -147,6 +181,11 @@ describe('where statements go', () => {
     ['SELECT * FROM system.tables', 'any'],
     ["SELECT extract(day FROM now()), trim(BOTH 'a' FROM 'aba')", 'any'],
     ['SELECT * FROM numbers(10)', 'any'],
+    ["SELECT * FROM merge('shop', '^ord')", 'refuse'],
+    ['SELECT * FROM loop(shop.orders)', 'refuse'],
+    ["SELECT * FROM remote('10.0.0.1', 'shop', 'orders')", 'refuse'],
+    ["SELECT * FROM merge('shop', '^log_')", 'home'],
+    ["SELECT * FROM remote('10.0.0.1', 'shop', 'others')", 'home'],
     ['SELECT * FROM cities', 'home'],
     ['SELECT * FROM orders2, cities', 'home'],
     ['SHOW TABLES', 'any'],
