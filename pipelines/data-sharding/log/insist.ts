@@ -2,8 +2,11 @@ import { createPause, type Pause, type Timers } from '#core/ports'
 
 /** Tries work again until it succeeds. */
 export interface Insist {
-  /** Resolves with the result of the first try that does not fail; rejects with Stopped after `stop`. */
-  run<T>(work: () => Promise<T>): Promise<T>
+  /**
+   * Resolves with the result of the first try that does not fail; rejects with Stopped after `stop`, and with an error
+   * that `isFinal` says will not pass.
+   */
+  run<T>(work: () => Promise<T>, isFinal?: (error: unknown) => boolean): Promise<T>
   stop(): void
   /** What the last try failed with, '' if it did not. */
   readonly failure: string
@@ -28,7 +31,7 @@ export function createInsist(timers: Timers, retryMs: number, onWarning: (error:
   }
 
   return {
-    async run(work) {
+    async run(work, isFinal = () => false) {
       for (let attempt = 0; ; attempt++) {
         if (stopped) throw new Stopped('The applier has stopped')
         try {
@@ -36,6 +39,7 @@ export function createInsist(timers: Timers, retryMs: number, onWarning: (error:
           failure = ''
           return result
         } catch (error) {
+          if (isFinal(error)) throw error
           failure = error instanceof Error ? error.message : String(error)
           onWarning(error instanceof Error ? error : new Error(failure))
           await wait(Math.min(retryMs * 2 ** attempt, LONGEST_PAUSE_MS))

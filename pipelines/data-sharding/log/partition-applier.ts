@@ -123,11 +123,12 @@ export function createPartitionApplier(
     isWanted: (segment: number) => boolean,
     set: string,
     attempt = '',
+    isFinal?: (error: unknown) => boolean,
   ): Promise<void> {
     const target = { database: block.database, table: block.table, columns: block.columns }
     const mayBeKnown = offset < knownBefore && block.issued_at_ms > deps.clock.nowMs() - PROVABLE_MS
     const insert = (rows: Uint8Array, token: string): Promise<void> =>
-      insist.run(() => store.insert(target, rows, token, mayBeKnown))
+      insist.run(() => store.insert(target, rows, token, mayBeKnown), isFinal)
     if (block.repeat_token === '') {
       const rows = rowsOf(block, isWanted)
       if (rows !== null) await insert(rows, `${block.block_id}:${set}`)
@@ -203,9 +204,18 @@ export function createPartitionApplier(
     guard,
     onWarning: deps.onWarning,
     async apply(offset, block, { segment, attempt }) {
-      await insertRows(offset, block, (s) => s === segment, `${segment}-${attempt}`, attempt)
+      const name = `${segment}-${attempt}`
+      await insertRows(offset, block, (s) => s === segment, name, attempt, isRefusal)
       noteProgress()
     },
+    refused: (join, error) =>
+      mutex.run(async () => {
+        if (joins.get(join.segment) !== join) return
+        joins.delete(join.segment)
+        join.end(error)
+        await save()
+        deps.onMoved()
+      }),
     async merge({ segment }) {
       joins.delete(segment)
       setSegment(segment, true)
@@ -280,6 +290,9 @@ export function createPartitionApplier(
     between: (work) => mutex.run(() => work(next)),
   }
 }
+
+/** Tables that are not what they were when the rows were written: trying again does not help. */
+const isRefusal = (error: unknown): error is Error => isError(error, 'WAREHOUSE_REJECTED')
 
 const sortedSegments = (segments: ReadonlySet<number>): number[] => [...segments].sort((a, b) => a - b)
 

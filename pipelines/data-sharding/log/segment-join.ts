@@ -1,4 +1,4 @@
-import type { Broker, PartitionReader, RecordCursor } from '#core/ports'
+import { type Broker, isError, type PartitionReader, type RecordCursor } from '#core/ports'
 import type { WriteBlock } from '#schemas'
 import type { Mutex } from './mutex.ts'
 
@@ -27,10 +27,12 @@ export interface JoinDeps {
   /** Next offset of the partition. */
   partitionNext(): number
   decode(cursor: RecordCursor): Promise<WriteBlock>
-  /** Adds the rows of the segment. */
+  /** Adds the rows of the segment. Rejects with WAREHOUSE_REJECTED if the replica will never take them. */
   apply(offset: number, block: WriteBlock, join: SegmentJoin): Promise<void>
   /** Takes the segment into the partition and stores that; the mutex is held. */
   merge(join: SegmentJoin): Promise<void>
+  /** Ends a join whose rows are refused, and stores that; `hold` rejects with the error. */
+  refused(join: SegmentJoin, error: Error): Promise<void>
   /** Runs work whose failure must end everything. */
   guard(work: () => Promise<void>): Promise<void>
   readonly onWarning: (error: Error) => void
@@ -97,7 +99,11 @@ export function createSegmentJoin(
         partitions: [{ topic: deps.topic, partition: deps.partition, from: next }],
         onBatch: (cursor) =>
           deps.guard(async () => {
-            await take(cursor)
+            await take(cursor).catch((error: unknown) => {
+              // A statement that came after them has changed the table: the partition must not wait for ever.
+              if (isError(error, 'WAREHOUSE_REJECTED')) return deps.refused(join, error)
+              throw error
+            })
             // From outside this callback, which closing waits for.
             if (ended) setImmediate(() => void join.close())
           }),

@@ -141,6 +141,33 @@ test('a segment joins from an earlier offset, through crashes, while the log gro
   expect(store.rows('db.t').sort()).toEqual(wanted(0, 1, 2))
 })
 
+test('a segment whose rows are refused while it joins ends, and holds nobody up, across restarts', async () => {
+  const at = await open()
+  const store = createMemoryReplica()
+  let applier = await start(at, store, [0, 1])
+  for (let i = 0; i < 100; i++) await write(at.broker, at.codec, blocksOf(`i${i}`, [row(i)]))
+  await level(at.broker, applier)
+  // A statement that came after them has dropped one of their columns.
+  store.refuse((token) => /:2-/.test(token))
+  await expect(applier.hold(2, 0)).rejects.toMatchObject({ code: 'WAREHOUSE_REJECTED' })
+  expect(applier.nextOf(2)).toBe(-1)
+  const [stored] = await store.loadApplied(TOPIC)
+  expect(stored?.joining).toEqual([])
+  // What a process before this one has begun ends in the same way.
+  const joining = [{ segment: 2, next: 0, attempt: 'join1' }]
+  const of2 = (await store.loadApplied(TOPIC)).find(({ partition }) => partition === 2 % LAYOUT.partitions)
+  if (of2 === undefined) throw new Error('no state')
+  await applier.stop()
+  await store.saveApplied(TOPIC, { ...of2, version: of2.version + 1, joining })
+  applier = await start(at, store)
+  await until(() => applier.nextOf(2) === -1, { what: 'the join has ended' })
+  await write(at.broker, at.codec, blocksOf('last', [row(7), row(8), row(9), row(10)]))
+  await level(at.broker, applier)
+  expect(applier.health().partitions.map(({ blockedBy }) => blockedBy)).toEqual(
+    Array.from({ length: LAYOUT.partitions }, () => ''),
+  )
+})
+
 test('a segment is not held from an offset that lies ahead, and ends with its release', async () => {
   const at = await open()
   const applier = await start(at, createMemoryReplica(), [0])

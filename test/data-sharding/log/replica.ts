@@ -1,5 +1,5 @@
 import { Buffer } from 'node:buffer'
-import type { AppliedState, ReplicaStore } from '#core/ports'
+import { type AppliedState, ForestallError, type ReplicaStore } from '#core/ports'
 
 /** A replica in memory that outlives its appliers: tables of rows, tokens, positions. */
 export interface MemoryReplica extends ReplicaStore {
@@ -10,6 +10,8 @@ export interface MemoryReplica extends ReplicaStore {
   readonly statements: string[]
   /** From now on every `n`th call takes effect and then fails, as when an answer is lost; 0: never. */
   loseAnswers(n: number): void
+  /** Refuses rows that come with such a token. */
+  refuse(isRefused: (token: string) => boolean): void
 }
 
 /** Rows are texts that end in a line break. */
@@ -19,6 +21,7 @@ export function createMemoryReplica(): MemoryReplica {
   const states = new Map<string, AppliedState>()
   const outcomes = new Map<string, string>()
   const statements: string[] = []
+  let isRefused = (_token: string): boolean => false
   let every = 0
   let calls = 0
   const answer = (): void => {
@@ -35,7 +38,11 @@ export function createMemoryReplica(): MemoryReplica {
     loseAnswers(n) {
       every = n
     },
+    refuse(next) {
+      isRefused = next
+    },
     async insert({ database, table }, rows, token) {
+      if (isRefused(token)) throw new ForestallError('WAREHOUSE_REJECTED', 'No such column')
       const name = `${database}.${table}`
       if (!tokens.has(`${name} ${token}`)) {
         tokens.add(`${name} ${token}`)
