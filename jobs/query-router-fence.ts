@@ -9,7 +9,7 @@ import type { Applier } from '../pipelines/data-sharding/dataplane.ts'
 export function fencedStore(store: HttpReplica, mayApply: () => boolean): HttpReplica {
   const check = (): void => {
     if (!mayApply())
-      throw new ForestallError('WAREHOUSE_UNAVAILABLE', 'Another router applies the log by now.')
+      throw new ForestallError('DATA_PLANE_UNREACHABLE', 'Another router applies the log by now.')
   }
   return {
     ...store,
@@ -32,7 +32,7 @@ export function fencedStore(store: HttpReplica, mayApply: () => boolean): HttpRe
 export function unstarted(name: string): Applier {
   const refuse = (): Promise<never> =>
     Promise.reject(
-      new ForestallError('WAREHOUSE_UNAVAILABLE', `Nothing is applied at instance ${name} at present.`),
+      new ForestallError('DATA_PLANE_UNREACHABLE', `Nothing is applied at instance ${name} at present.`),
     )
   const untilEnd = (signal: AbortSignal): Promise<boolean> =>
     new Promise((resolve) => {

@@ -42,6 +42,8 @@ export interface OpenMoverOptions {
   /** Keeps what stands, to restart without Kafka. */
   readonly snapshotFile?: string
   readonly reversibleMs?: number
+  /** Asked before each statement that changes an instance. Default: always. */
+  readonly mayApply?: () => boolean
   readonly onPhase?: (state: DataMoveState) => void
   readonly onPause?: (elapsedMs: number) => void
   readonly onWarning: (error: Error) => void
@@ -64,7 +66,7 @@ export async function openMover(options: OpenMoverOptions): Promise<OpenMover> {
   ])
   const user = config.user === undefined ? [] : ['X-ClickHouse-User', config.user]
   const credentials = user.length === 0 ? [] : [...user, 'X-ClickHouse-Key', options.password ?? '']
-  const peers = createPeers(opened, credentials)
+  const peers = createPeers(opened, credentials, options.mayApply)
   const weights = new Map<number, SegmentWeights>()
   const place = (segment: number, readers: readonly string[]): void =>
     opened.placement.set(segment, weighted(readers, weights.get(segment)))
@@ -74,6 +76,7 @@ export async function openMover(options: OpenMoverOptions): Promise<OpenMover> {
     segments,
     partitions,
     peers: peers.list,
+    isConfigured: (name) => opened.instances().some((it) => it.name === name),
     tablesOf: (segment) =>
       config.tables.map(({ database, table, keyColumn }) => ({
         database,
@@ -120,6 +123,11 @@ export async function openMover(options: OpenMoverOptions): Promise<OpenMover> {
             service,
             segments,
             mover,
+            async ready(name) {
+              if (!opened.instances().some((it) => it.name === name))
+                throw new ForestallError('NOT_FOUND', `There is no instance ${name}.`)
+              await answering(opened, name, stopping.signal)
+            },
             onWeights(segment, wanted) {
               if (wanted === null) weights.delete(segment)
               else weights.set(segment, wanted)
@@ -155,10 +163,12 @@ export async function openMover(options: OpenMoverOptions): Promise<OpenMover> {
   }
 }
 
-/** Resolves once the log is applied at an instance, if there is one of that name. */
+/** Resolves once the log is applied at an instance, if there is one of that name. Throws REPLICA_LATE at a stop. */
 async function answering(opened: OpenRouter, name: string, signal: AbortSignal): Promise<void> {
   const isAway = (): boolean => opened.instances().some((it) => it.name === name && !it.isApplied)
   while (isAway() && !signal.aborted) await delay(LOOK_MS)
+  if (signal.aborted)
+    throw new ForestallError('REPLICA_LATE', `Instance ${name} has not answered until the stop.`)
 }
 
 /** Rows that move do not go through the views on their table: their targets would keep what has left, and miss what came. */
@@ -183,7 +193,7 @@ async function refuseViews(
  * The instances of a router as moves see them; the list is kept, and changes with `follow`. One that has yet to answer is
  * left out: moves from and to it wait.
  */
-function createPeers(opened: OpenRouter, credentials: readonly string[]) {
+function createPeers(opened: OpenRouter, credentials: readonly string[], mayApply?: () => boolean) {
   const list: MovePeer[] = []
   const stores = new Map<RouterInstance, ReturnType<typeof createSegmentStore>>()
   function follow(): void {
@@ -193,7 +203,8 @@ function createPeers(opened: OpenRouter, credentials: readonly string[]) {
       stores.delete(instance)
       store.close()
     }
-    for (const it of present) if (!stores.has(it)) stores.set(it, createSegmentStore(it.url, credentials))
+    for (const it of present)
+      if (!stores.has(it)) stores.set(it, createSegmentStore(it.url, credentials, mayApply))
     const peers = [...stores].flatMap(([{ name, isApplied, applier }, store]): MovePeer[] =>
       isApplied && applier !== null ? [{ name, applier, store }] : [],
     )

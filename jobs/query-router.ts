@@ -62,6 +62,8 @@ export async function runQueryRouter(asked: QueryRouterArgs): Promise<ExitCode> 
   let lease: Lease | null = null
   let reload: ReturnType<typeof reloadOnHangUp> | null = null
 
+  const mayApply = (): boolean => lease?.isHeld() === true
+
   /** One router of a service applies its log, moves its segments, and speaks for the instances. */
   async function lead(router: OpenRouter): Promise<void> {
     await router.lead()
@@ -71,6 +73,7 @@ export async function runQueryRouter(asked: QueryRouterArgs): Promise<ExitCode> 
       config,
       opened: router,
       replayId: args.replayId,
+      mayApply,
       id: `${hostname()}:query-router:${config.service}`,
       onPhase({ segment, from, to, phase }) {
         meter.onPhase(phase)
@@ -99,7 +102,7 @@ export async function runQueryRouter(asked: QueryRouterArgs): Promise<ExitCode> 
       ...password,
       config,
       standsBy: true,
-      mayApply: () => lease?.isHeld() === true,
+      mayApply,
       meter,
       onQuery(query) {
         meter.onQuery(query)

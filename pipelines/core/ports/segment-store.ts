@@ -24,8 +24,13 @@ export interface SegmentStore {
   stage(name: string, tables: readonly SegmentTable[]): Promise<void>
   /** Rows of the segment: of the tables themselves, or of those put aside under a name. */
   fingerprint(tables: readonly SegmentTable[], name?: string): Promise<Fingerprint>
-  /** Fills what was staged here with the rows of the segment that `source` has put aside under the same name. */
-  copyFrom(source: SegmentStore, name: string, tables: readonly SegmentTable[]): Promise<void>
+  /** Fills what was staged here with the rows of the segment that `source` has put aside under the same name; `signal` breaks it off. */
+  copyFrom(
+    source: SegmentStore,
+    name: string,
+    tables: readonly SegmentTable[],
+    signal?: AbortSignal,
+  ): Promise<void>
   /** Moves what was staged into the tables; what was moved before is not moved again. */
   attach(name: string, tables: readonly SegmentTable[]): Promise<void>
   /** Removes everything under a name. */

@@ -9,8 +9,10 @@ import {
   type Timers,
 } from '#core/ports'
 import { partitionOfSegment } from '../log/index.ts'
+import { endingWithout } from './endings.ts'
 import type { MoveLog } from './move-log.ts'
 import {
+  afterSwitch,
   copyStep,
   dropStep,
   joinStep,
@@ -18,8 +20,12 @@ import {
   reverseStep,
   type StepDeps,
   type StepResult,
+  undo,
   verifyStep,
 } from './phases.ts'
+import { createPatience } from './patience.ts'
+import { createPlaces } from './places.ts'
+import { stoppable } from './stoppable.ts'
 import { OVER, readersOf } from './readers.ts'
 
 /** Carries out moves of segments, each through its phases, across crashes of anything. */
@@ -51,8 +57,10 @@ export interface MoverOptions {
   /** Segments of the service, and partitions of its write log. */
   readonly segments: number
   readonly partitions: number
-  /** May change while it runs: an instance that is added or taken out. */
+  /** May change while it runs: an instance that answers again, is added or taken out. */
   readonly peers: readonly MovePeer[]
+  /** Whether there is an instance of that name, even if it does not answer at present. Default: those of `peers`. */
+  readonly isConfigured?: (name: string) => boolean
   /** The sharded tables, with the condition for the rows of a segment. */
   readonly tablesOf: (segment: number) => readonly SegmentTable[]
   readonly log: MoveLog
@@ -73,8 +81,10 @@ export interface MoverOptions {
 
 const REVERSIBLE_MS = 60_000
 const AT_ONCE = 2
-const RETRY_MS = 200
-const LONGEST_RETRY_MS = 5000
+/** Errors in a row with which an instance answers before what was copied is undone. */
+const MOST_REFUSALS = 8
+/** Phases in which nobody relies on the move yet. */
+const COPYING: ReadonlySet<string> = new Set(['copying', 'joining', 'verifying'])
 /** Moves that are over are remembered this long, so that a decision that comes again finds them done. */
 const REMEMBERED_MS = 86_400_000
 
@@ -98,14 +108,15 @@ export function createMover(options: MoverOptions): Mover {
   const turns = new Map<number, Promise<void>>()
   /** Comparisons of a partition follow one another: see `verifyStep`. */
   const comparing = new Map<number, Promise<void>>()
-  const waiting: (() => void)[] = []
+  const places = createPlaces(options.atOnce ?? AT_ONCE)
   const stopping = new AbortController()
-  let free = options.atOnce ?? AT_ONCE
+  const patience = createPatience(options.timers, stopping.signal, onWarning)
+  const isConfigured = options.isConfigured ?? ((name) => peers.some((peer) => peer.name === name))
 
   const peerOf = (name: string): MovePeer => {
     const found = peers.find((peer) => peer.name === name)
     if (found === undefined) throw new ForestallError('NOT_FOUND', `There is no instance ${name}.`)
-    return found
+    return stoppable(found, stopping.signal)
   }
 
   function readers(segment: number): string[] {
@@ -114,16 +125,22 @@ export function createMover(options: MoverOptions): Mover {
     return readersOf(segment, states, holders)
   }
 
+  /** What may or may not be in the log must be in it before anything else is done. */
+  const write = (state: DataMoveState): Promise<void> =>
+    patience.insist(
+      () => log.append(state),
+      (error) => isError(error, 'PRODUCER_FENCED'),
+    )
+
   /** Writes a phase, then lets it count: after a crash the log says at least as much as has been done. */
   async function enter(running: Running, change: StepResult): Promise<void> {
     const reversible =
       change.phase === 'switched' ? { reversible_until_ms: clock.nowMs() + reversibleMs } : {}
     const state = { ...running.state, ...change, ...reversible, at_ms: clock.nowMs() }
-    await log.append(state)
+    await write(state)
     running.state = state
     options.onReaders(state.segment, readers(state.segment))
-    if (state.phase === 'switched' || state.phase === 'reversed' || state.phase === 'failed')
-      running.switched.resolve(state)
+    if (state.phase === 'switched' || OVER.has(state.phase)) running.switched.resolve(state)
     if (state.phase === 'reversing') running.back.resolve(state)
     options.onPhase?.(state)
   }
@@ -131,11 +148,18 @@ export function createMover(options: MoverOptions): Mover {
   function depsOf({ state }: Running): StepDeps {
     return {
       state,
-      from: peerOf(state.from),
-      to: state.kind === 'drop' ? null : peerOf(state.to),
+      // Looked up when they are needed: one that does not answer holds up only what it takes part in.
+      get from() {
+        return peerOf(state.from)
+      },
+      get to() {
+        return state.kind === 'drop' ? null : peerOf(state.to)
+      },
       partition: partitionOfSegment(state.segment, options.partitions),
       tables: options.tablesOf(state.segment),
       signal: stopping.signal,
+      others: () =>
+        readers(state.segment).filter((name) => name !== (state.kind === 'drop' ? state.from : state.to)),
       onPause: (elapsedMs) => options.onPause?.(elapsedMs),
       nowMs: () => performance.now(),
     }
@@ -148,11 +172,13 @@ export function createMover(options: MoverOptions): Mover {
     if (!running.wantsBack && !stopping.signal.aborted)
       await running.pause.wait(Math.max(0, untilMs - clock.nowMs()))
     running.pause = null
-    return { phase: running.wantsBack ? 'reversing' : 'dropping' }
+    return afterSwitch(depsOf(running), running.wantsBack)
   }
 
-  function step(running: Running): Promise<StepResult> {
+  async function step(running: Running): Promise<StepResult> {
     const deps = depsOf(running)
+    const ending = await endingWithout(deps, isConfigured)
+    if (ending !== null) return ending
     switch (running.state.phase) {
       case 'copying':
         return running.state.kind === 'drop' ? dropBegins(deps) : copyStep(deps)
@@ -182,48 +208,53 @@ export function createMover(options: MoverOptions): Mover {
   }
 
   /** A segment never loses its last reader. */
-  function dropBegins({ state }: StepDeps): Promise<StepResult> {
-    const others = readers(state.segment).filter((name) => name !== state.from)
+  function dropBegins(deps: StepDeps): Promise<StepResult> {
     return Promise.resolve(
-      others.length > 0
+      deps.others().length > 0
         ? { phase: 'switched' }
-        : { phase: 'failed', reason: `${state.from} is the last that answers reads of the segment` },
+        : { phase: 'failed', reason: `${deps.state.from} is the last that answers reads of the segment` },
     )
   }
 
-  /** Runs the phases until the move is over; what may pass is tried again, anything else ends it. */
+  /**
+   * Runs the phases until the move is over. What may pass is tried again; what an instance refuses before the switch
+   * (tables that were changed meanwhile, a full disk) undoes the copy, and ends the move if it goes on.
+   */
   async function run(running: Running): Promise<void> {
-    for (let failures = 0; !OVER.has(running.state.phase) && !stopping.signal.aborted; ) {
+    let [failures, refusals] = [0, 0]
+    while (!OVER.has(running.state.phase) && !stopping.signal.aborted) {
       try {
-        const change = await step(running)
+        const isRefused = refusals >= MOST_REFUSALS
+        const change = isRefused ? await undo(depsOf(running), running.state.reason) : await step(running)
         if (stopping.signal.aborted) return
         await enter(running, change)
-        failures = 0
+        if (isRefused || change.phase !== 'copying') refusals = 0
+        if (change.phase !== 'copying') failures = 0
+        else await rest(running, failures++)
       } catch (error) {
         if (stopping.signal.aborted) return
         onWarning(error as Error)
         if (isError(error, 'PRODUCER_FENCED')) return running.switched.reject(error)
-        const pause = createPause(options.timers)
-        const end = (): void => pause.end()
-        stopping.signal.addEventListener('abort', end, { once: true })
-        await pause.wait(Math.min(LONGEST_RETRY_MS, RETRY_MS * 2 ** Math.min(failures++, 10)))
-        stopping.signal.removeEventListener('abort', end)
+        if (COPYING.has(running.state.phase)) refusals += weightOf(error)
+        if (refusals >= MOST_REFUSALS) running.state = { ...running.state, reason: (error as Error).message }
+        await rest(running, failures++)
       }
     }
   }
 
+  /** A pause after a failure; whoever waits for a place has this one meanwhile. */
+  async function rest(running: Running, failures: number): Promise<void> {
+    if (COPYING.has(running.state.phase)) places.leave()
+    await patience.rest(failures)
+    if (COPYING.has(running.state.phase)) await places.take()
+  }
+
   /** A place among those that may be under way; a move that only waits to be dropped gives its place up. */
   async function admitted(running: Running): Promise<void> {
-    if (free === 0) await new Promise<void>((resolve) => waiting.push(resolve))
-    else free--
-    const release = (): void => {
-      const next = waiting.shift()
-      if (next === undefined) free++
-      else next()
-    }
+    await places.take()
     const over = run(running)
     await Promise.race([over, running.switched.promise.catch(() => undefined)])
-    release()
+    places.leave()
     await over
   }
 
@@ -239,6 +270,12 @@ export function createMover(options: MoverOptions): Mover {
     running.over = before.then(() => (stopping.signal.aborted ? undefined : admitted(running)))
     turns.set(state.segment, running.over)
     return running
+  }
+
+  /** The way back of one that is reversible; null if it has become too late meanwhile. */
+  async function wayBack(running: Running): Promise<DataMoveState | null> {
+    const state = await reverse(running)
+    return state.phase === 'reversing' || state.phase === 'reversed' ? state : null
   }
 
   /** A move that is still reversible and that this one would undo. */
@@ -276,7 +313,7 @@ export function createMover(options: MoverOptions): Mover {
     async stop() {
       stopping.abort()
       for (const { pause } of moves.values()) pause?.end()
-      for (const next of waiting.splice(0)) next()
+      places.open()
       await Promise.allSettled([...moves.values()].map(({ over }) => over))
       // Whoever waits for a switch must not wait for ever; the next mover goes on with it.
       for (const { switched } of moves.values()) switched.reject(stopped())
@@ -286,7 +323,8 @@ export function createMover(options: MoverOptions): Mover {
       const known = moves.get(move.move_id)
       if (known !== undefined) return known.switched.promise
       const undone = move.kind === 'move' ? undoneBy(segment, move) : undefined
-      if (undone !== undefined) return reverse(undone)
+      const back = undone === undefined ? null : await wayBack(undone)
+      if (back !== null) return back
       for (const name of [move.from, ...(move.kind === 'drop' ? [] : [move.to])]) peerOf(name)
       const nowMs = clock.nowMs()
       const state: DataMoveState = {
@@ -305,7 +343,10 @@ export function createMover(options: MoverOptions): Mover {
         reversible_until_ms: null,
         reason: '',
       }
-      await log.append(state)
+      if (stopping.signal.aborted) throw stopped()
+      await write(state)
+      // Whoever moves segments next finds it in the log.
+      if (stopping.signal.aborted) throw stopped()
       options.onPhase?.(state)
       return begin(state).switched.promise
     },
@@ -324,6 +365,12 @@ export function createMover(options: MoverOptions): Mover {
       await Promise.all([...moves.values()].map(({ over }) => over))
     },
   }
+}
+
+/** How much an error says that it will not pass, of `MOST_REFUSALS`: what did not come from an instance says nothing. */
+function weightOf(error: unknown): number {
+  if (isError(error, 'WAREHOUSE_REJECTED')) return MOST_REFUSALS
+  return isError(error, 'WAREHOUSE_UNAVAILABLE') && error.cause === undefined ? 1 : 0
 }
 
 const stopped = (): ForestallError =>

@@ -1,5 +1,5 @@
 import type { DataMovePhase, DataMoveState } from '#schemas'
-import { ForestallError, type SegmentStore, type SegmentTable } from '#core/ports'
+import { ForestallError, isError, type SegmentStore, type SegmentTable } from '#core/ports'
 import type { Applier } from '../log/index.ts'
 
 /** An instance that segments move between. */
@@ -18,7 +18,10 @@ export interface StepDeps {
   /** The partition of the log that the segment's rows go through. */
   readonly partition: number
   readonly tables: readonly SegmentTable[]
+  /** Ends waits for replicas and copies under way: what they lead to is repeated by the next mover. */
   readonly signal: AbortSignal
+  /** Who answers reads of the segment beside the one that comes or goes. */
+  others(): readonly string[]
   /** How long writes to the partition waited at an instance, ms. */
   onPause(elapsedMs: number): void
   nowMs(): number
@@ -42,6 +45,10 @@ const SOON_MS = 1000
 export const copyName = (moveId: string): string => `copy:${moveId}`
 const compareName = (moveId: string): string => `compare:${moveId}`
 
+/** Whether a replica holds the segment. One that has not answered yet refuses, which is no answer: it is asked again. */
+const holds = ({ applier }: MovePeer, { partition, state }: StepDeps): Promise<boolean> =>
+  applier.between(partition, () => Promise.resolve(applier.nextOf(state.segment) >= 0))
+
 /**
  * Brings the rows as of one offset to the new instance, aside from its tables. The old one is held up for the time of
  * hard links at most; it goes on applying the log while its rows are copied.
@@ -50,23 +57,21 @@ export async function copyStep(deps: StepDeps): Promise<StepResult> {
   const { state, from, tables } = deps
   const to = target(deps)
   const name = copyName(state.move_id)
-  // An instance that has not answered yet refuses, which is no answer: the step is tried again.
-  const holds = ({ applier }: MovePeer): Promise<boolean> =>
-    applier.between(deps.partition, () => Promise.resolve(applier.nextOf(state.segment) >= 0))
-  if (!(await holds(from))) return failed(`${from.name} does not hold the segment`)
-  if (await holds(to)) return failed(`${to.name} holds the segment already`)
   await Promise.all([from.store.discard(name), to.store.discard(name)])
+  if (!(await holds(from, deps))) return failed(`${from.name} does not hold the segment`)
+  if (await holds(to, deps)) return failed(`${to.name} holds the segment already`)
   // What an earlier stay of the segment, or an attempt that failed, has left.
   if ((await to.store.fingerprint(tables)).rows > 0) await to.store.clear(tables)
   await Promise.all([from.store.stage(name, tables), to.store.stage(name, tables)])
   const offset = (await putAsideInAGap(deps, [from], name)) ?? (await putAsideHeld(deps, name))
-  await to.store.copyFrom(from.store, name, tables)
+  await to.store.copyFrom(from.store, name, tables, deps.signal)
   const [had, has] = await Promise.all([
     from.store.fingerprint(tables, name),
     to.store.fingerprint(tables, name),
   ])
   await from.store.discard(name)
   if (had.rows !== has.rows || had.hash !== has.hash) {
+    await to.store.discard(name)
     return again(state, `the copy has ${has.rows} rows (${has.hash}), the original ${had.rows} (${had.hash})`)
   }
   return { phase: 'joining', offset, rows: had.rows, reason: '' }
@@ -89,6 +94,8 @@ export async function verifyStep(deps: StepDeps): Promise<StepResult> {
   const to = target(deps)
   const name = compareName(state.move_id)
   await Promise.all([from.store.discard(name), to.store.discard(name)])
+  // Where nothing is held nothing comes after what is compared, and two empty tables are equal.
+  if (!(await holds(to, deps))) return undo(deps, `${to.name} does not hold the segment any more`)
   await Promise.all([from.store.stage(name, tables), to.store.stage(name, tables)])
   if ((await putAsideInAGap(deps, [from, to], name)) === null) await putAsideAtOneOffset(deps, to, name)
   const [had, has] = await Promise.all([
@@ -97,9 +104,28 @@ export async function verifyStep(deps: StepDeps): Promise<StepResult> {
   ])
   await Promise.all([from.store.discard(name), to.store.discard(name)])
   if (had.rows === has.rows && had.hash === has.hash) return { phase: 'switched', rows: had.rows, reason: '' }
-  await to.applier.release(state.segment)
-  await to.store.clear(tables)
-  return again(state, `${to.name} has ${has.rows} rows (${has.hash}), ${from.name} ${had.rows} (${had.hash})`)
+  return undo(deps, `${to.name} has ${has.rows} rows (${has.hash}), ${from.name} ${had.rows} (${had.hash})`)
+}
+
+/** The new replica lets go of what it has so far; the copy begins anew, unless it has been tried often enough. */
+export async function undo(deps: StepDeps, reason: string): Promise<StepResult> {
+  const to = target(deps)
+  await letGo(deps, to).catch((error: unknown) => {
+    // Rows of tables that nobody may touch any more: no replica reads what it does not hold, and a copy clears first.
+    if (!isError(error, 'WAREHOUSE_REJECTED')) throw error
+  })
+  for (const { store } of [deps.from, to])
+    for (const name of asideNames(deps.state)) await store.discard(name)
+  return again(deps.state, reason)
+}
+
+/** Names of all that is put aside for a move. */
+export const asideNames = ({ move_id }: DataMoveState): string[] => [copyName(move_id), compareName(move_id)]
+
+/** A replica ends applying the segment, then its rows go. */
+export async function letGo({ state, tables }: StepDeps, { applier, store }: MovePeer): Promise<void> {
+  await applier.release(state.segment)
+  await store.clear(tables)
 }
 
 /**
@@ -173,23 +199,40 @@ async function putAsideAtOneOffset(deps: StepDeps, to: MovePeer, name: string): 
 
 const soon = (signal: AbortSignal): AbortSignal => AbortSignal.any([signal, AbortSignal.timeout(SOON_MS)])
 
+/** What follows once a move need not be reversible any more, or is wanted back: nobody lets go of the last replica. */
+export async function afterSwitch(deps: StepDeps, isWantedBack: boolean): Promise<StepResult> {
+  const { state, from } = deps
+  if (state.kind === 'copy') return { phase: isWantedBack ? 'reversing' : 'dropping' }
+  const isHeld = await holds(from, deps)
+  if (isHeld && (isWantedBack || !(await isElsewhere(deps)))) return { phase: 'reversing' }
+  return { phase: 'dropping' }
+}
+
+/** Whether `from` is not needed: `to` holds the segment, and for a drop another one does. */
+const isElsewhere = async (deps: StepDeps): Promise<boolean> =>
+  deps.to === null ? deps.others().length > 0 : holds(deps.to, deps)
+
 /** The old replica lets go of the segment. */
 export async function dropStep(deps: StepDeps): Promise<StepResult> {
-  const { state, from, tables } = deps
-  if (state.kind !== 'copy') {
-    await from.applier.release(state.segment)
-    await from.store.clear(tables)
+  const { state, from } = deps
+  if (state.kind === 'copy') return { phase: 'done' }
+  // Looked at again: after a restart the other one may not be what it was.
+  if (!(await isElsewhere(deps))) {
+    if (await holds(from, deps)) return { phase: 'reversing', reason: 'nobody else holds the segment' }
+    if (deps.to === null) throw new ForestallError('REPLICA_LATE', 'Nobody else answers reads at present.')
+    return failed(`nobody holds the segment; what ${from.name} has of it is kept`)
   }
+  await letGo(deps, from)
   return { phase: 'done' }
 }
 
 /** The new replica lets go of the segment. */
 export async function reverseStep(deps: StepDeps): Promise<StepResult> {
-  const { state, to, tables } = deps
-  if (to !== null) {
-    await to.applier.release(state.segment)
-    await to.store.clear(tables)
-  }
+  const { state, from, to } = deps
+  if (to === null) return { phase: 'reversed' }
+  const isHeld = state.kind === 'copy' ? deps.others().length > 0 : await holds(from, deps)
+  if (!isHeld && (await holds(to, deps))) return failed(`${to.name} is the last that holds the segment`)
+  await letGo(deps, to)
   return { phase: 'reversed' }
 }
 

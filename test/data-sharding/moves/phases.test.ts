@@ -45,6 +45,7 @@ function replica(name: string, blocks: number, atOnce = 1) {
     fingerprint: () => Promise.resolve({ rows: 1, hash: seen.aside.join() }),
   }
   const applier: Partial<MovePeer['applier']> = {
+    nextOf: () => seen.next,
     next: () => seen.next,
     reachedPartition(_partition, offset) {
       // What the other one has applied comes here, too.
@@ -66,7 +67,18 @@ function replica(name: string, blocks: number, atOnce = 1) {
 function depsOf(from: MovePeer, to: MovePeer, onPause: (ms: number) => void): StepDeps {
   let nowMs = 0
   const signal = new AbortController().signal
-  return { state: STATE, from, to, partition: 0, tables: [], signal, onPause, nowMs: () => (nowMs += 10) }
+  const others = (): string[] => []
+  return {
+    state: STATE,
+    from,
+    to,
+    partition: 0,
+    tables: [],
+    signal,
+    others,
+    onPause,
+    nowMs: () => (nowMs += 10),
+  }
 }
 
 async function verify(blocksOfA: number, blocksOfB: number, atOnce = 1) {
