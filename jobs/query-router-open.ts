@@ -144,10 +144,13 @@ export async function openQueryRouter(options: OpenRouterOptions): Promise<OpenR
   const applied: AppliedReader[] = []
   const replicas: { name: string; applier: AppliedReader; store: RouterInstance['store'] }[] = []
   let members: readonly number[] = []
+  /** Those of the members that have begun: one that is new has no tables before. */
+  let begun: readonly number[] = []
   let placed: (() => void) | null = null
 
   /** Without a mover here, whoever holds a segment answers reads of it, but for what moves under way say. */
   function refresh(): void {
+    begun = members.filter((number) => (applied[number]?.health().partitions.length ?? 0) > 0)
     if (placed !== null) return placed()
     const list = set.list().filter(({ number }) => members.includes(number))
     const states = [...watch.states()]
@@ -186,7 +189,12 @@ export async function openQueryRouter(options: OpenRouterOptions): Promise<OpenR
   }
   const homeName = config.home ?? config.instances[0]?.name ?? ''
   const home = set.find(homeName)?.number ?? 0
-  const planner = createQueryPlanner(createStatementRouter(rules), placement, () => members, home)
+  const planner = createQueryPlanner(
+    createStatementRouter(rules),
+    placement,
+    () => (begun.length > 0 ? begun : members),
+    home,
+  )
   const { meter } = options
   const plan = (request: Parameters<typeof planner.plan>[0]) => planner.plan(request)
   const log = createWritePath({ layout, topic, writer, view, replicas, clock })
