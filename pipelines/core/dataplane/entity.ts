@@ -11,7 +11,7 @@ export interface StoredEntity<Body> {
   lastId: string | null
   /** In force; null: the default. */
   held: Decision<Body> | null
-  /** To be applied later: before its time, or the data plane did not answer. */
+  /** Not applied yet: under way, before its time, or the data plane did not answer. */
   next: Decision<Body> | null
 }
 
@@ -63,6 +63,8 @@ export function createEntity<Body>(deps: EntityDeps<Body>, start: StoredEntity<B
   let { lastEpoch, lastId, held } = start
   /** The next thing to do now; replaced by newer ones while a call is under way. */
   let target: Target<Body> | null = null
+  /** What the data plane is being told. */
+  let underWay: Target<Body> | null = null
   /** To be done at a time; a newer decision replaces it. */
   let later: { target: Target<Body>; atMs: number } | null =
     start.next === null
@@ -88,7 +90,9 @@ export function createEntity<Body>(deps: EntityDeps<Body>, start: StoredEntity<B
     while (target !== null) {
       const now: Target<Body> = target
       target = null
+      underWay = now
       await (now.kind === 'apply' ? runApply(now) : runRevert(now))
+      underWay = null
       known = true
     }
   }
@@ -210,6 +214,14 @@ export function createEntity<Body>(deps: EntityDeps<Body>, start: StoredEntity<B
     deps.changed()
   }
 
+  /** What a process after this one would have to begin with: a decision that was read and never applied is not lost. */
+  function nextOf(): Decision<Body> | null {
+    const pending = target ?? underWay
+    if (pending?.kind === 'revert') return null
+    if (pending !== null && !pending.restoring) return pending.decision
+    return later?.target.kind === 'apply' ? later.target.decision : null
+  }
+
   return {
     offer,
     withdraw(epoch = 0) {
@@ -223,7 +235,12 @@ export function createEntity<Body>(deps: EntityDeps<Body>, start: StoredEntity<B
       deps.changed()
     },
     restore() {
-      if (held !== null) aim({ kind: 'apply', decision: held, attempt: 0, restoring: true })
+      const waiting = later?.target
+      // What was under way when the process ended follows what is held, and must not wait for the way back to that.
+      if (waiting?.kind === 'apply' && waiting.decision.not_before_ms <= clock.nowMs()) {
+        later = null
+        aim(waiting)
+      } else if (held !== null) aim({ kind: 'apply', decision: held, attempt: 0, restoring: true })
     },
     wake() {
       const nowMs = clock.nowMs()
@@ -245,7 +262,7 @@ export function createEntity<Body>(deps: EntityDeps<Body>, start: StoredEntity<B
       lastEpoch,
       lastId,
       held,
-      next: later?.target.kind === 'apply' ? later.target.decision : null,
+      next: nextOf(),
     }),
     settled: () => calls.settled(),
   }

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { ForestallError } from '#core/ports'
+import { until } from '../../support/until.ts'
 import { bench, decision, liveBench, START_MS, testPlane } from './fixtures.ts'
 
 let folder = ''
@@ -53,6 +54,31 @@ test('epochs survive the restart: a stale writer is refused', async () => {
   await source.caughtUp()
   await source.put('d', decision('d', 'zombie', 7))
   expect(reports()).toContain('rejected d 7')
+  await follower.stop()
+})
+
+test('a decision that was being put into force when the process was killed is not taken for a repeat', async () => {
+  const killed = await liveBench({ snapshotFile })
+  await killed.source.put('a', decision('a', 'west', 5))
+  await killed.follower.settled()
+  const begun = Promise.withResolvers<void>()
+  killed.plane.before = (call) => {
+    if (call !== 'apply a east') return
+    begun.resolve()
+    return new Promise(() => undefined)
+  }
+  await killed.source.put('a', decision('a', 'east', 6))
+  await begun.promise
+  await until(async () => (await readFile(snapshotFile, 'utf8')).includes('"east"'), { everyMs: 2 })
+
+  const { follower, source, plane, reports } = bench({ snapshotFile })
+  await follower.start()
+  await source.put('a', decision('a', 'east', 6))
+  await source.caughtUp()
+  await follower.caughtUp()
+  // Not by the way of what stood before it.
+  expect(plane.calls).toEqual(['apply a east'])
+  expect(reports()).toEqual(['applied a 6'])
   await follower.stop()
 })
 
