@@ -29,6 +29,8 @@ export interface ConnectionPool {
 }
 
 const CONNECT_TIMEOUT_MS = 2000
+/** How long a connection may be silent before the other side is asked whether it is there, ms. */
+const KEEP_ALIVE_MS = 15_000
 /** All connections read into this: one buffer for each read is a third of what a read costs. */
 const incoming = Buffer.allocUnsafeSlow(64 << 10)
 
@@ -51,6 +53,8 @@ class PooledConnection implements Connection {
     const socket = address.isTls ? this.connectTls(address) : this.connectPlain(address)
     this.socket = socket
     socket.setNoDelay(true)
+    // Else nobody hears of a host that lost its power, and an answer would be waited for for ever.
+    socket.setKeepAlive(true, KEEP_ALIVE_MS)
     socket.setTimeout(CONNECT_TIMEOUT_MS)
     socket.once(connectEvent, () => {
       socket.setTimeout(0)

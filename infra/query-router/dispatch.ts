@@ -2,10 +2,16 @@ import type { Buffer } from 'node:buffer'
 import type { ServerResponse } from 'node:http'
 import type { Readable } from 'node:stream'
 import type { ExpectedWork, HedgeBudget, OnePlan, Picker } from '#core/ports'
-import { RouterException } from './exceptions.ts'
+import { breakOff, RouterException } from './exceptions.ts'
 import type { AnsweredQuery } from './ports.ts'
 import { createRelay } from './relay.ts'
-import type { Upstream, UpstreamCall, UpstreamHandler, UpstreamRequest } from './upstream.ts'
+import {
+  BodyFailure,
+  type Upstream,
+  type UpstreamCall,
+  type UpstreamHandler,
+  type UpstreamRequest,
+} from './upstream.ts'
 
 /** What sending requests needs. */
 export interface DispatchDeps {
@@ -118,11 +124,15 @@ export function dispatch(deps: DispatchDeps, job: Job, response: ServerResponse)
   function onFailure(attempt: Attempt, error: Error, reached: boolean): void {
     if (winner !== null && winner !== attempt) return
     settle(attempt, false)
+    if (error instanceof BodyFailure) {
+      report(attempt.instance, true)
+      return finished.reject(error.cause)
+    }
     picker.down(attempt.instance, deps.nowMs())
     if (winner === attempt) {
       counters.brokenAnswers++
       report(attempt.instance, true)
-      response.destroy()
+      breakOff(response)
       return finished.resolve()
     }
     if (attempts.some((a) => a.state !== 'over')) return
@@ -193,6 +203,8 @@ export function dispatch(deps: DispatchDeps, job: Job, response: ServerResponse)
     stopAll()
     finished.resolve()
   })
+  // The client may have gone before this.
+  if (response.destroyed) return Promise.resolve()
   start(-1)
   if (job.mayHedge && isRepeatable && job.candidates.length > 1) {
     hedgeTimer = setTimeout(hedge, deps.hedging.delayMs(workMs))

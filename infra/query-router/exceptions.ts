@@ -19,6 +19,7 @@ export class RouterException extends Error {
 const STATUS: Readonly<Record<number, number>> = {
   36: 400,
   48: 501,
+  354: 400,
   62: 400,
   60: 404,
   159: 408,
@@ -52,9 +53,18 @@ export function writeHead(response: ServerResponse, status: number, reason: stri
   }
 }
 
+/**
+ * Ends an answer that has begun, so that nobody takes it for whole. HTTP/1.0 marks the end of a body by the end of the
+ * connection: there only a reset tells.
+ */
+export function breakOff(response: ServerResponse): void {
+  if (response.req.httpVersion === '1.0' && response.socket !== null) response.socket.resetAndDestroy()
+  else response.destroy()
+}
+
 /** Answers with an error; an answer that has begun is broken off, as ClickHouse does, so that nobody takes it for whole. */
 export function answerError(response: ServerResponse, error: unknown, queryId: string): void {
-  if (response.headersSent || response.destroyed) return void response.destroy()
+  if (response.headersSent || response.destroyed) return breakOff(response)
   const known =
     error instanceof RouterException
       ? error

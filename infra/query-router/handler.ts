@@ -49,9 +49,10 @@ export function createQueryHandler(deps: HandlerDeps): QueryHandler {
     request: IncomingMessage,
     response: ServerResponse,
   ): Promise<void> {
+    refuseDialects(http)
     const rowsInBody = http.urlSql !== '' && deps.isInsertHead(http.urlSql)
     const needsBody = !rowsInBody && http.method !== 'GET' && http.method !== 'HEAD'
-    if (needsBody && http.search.get('decompress') === '1') {
+    if (needsBody && isOn(http.search.get('decompress'))) {
       throw new RouterException(
         48,
         'NOT_IMPLEMENTED',
@@ -72,7 +73,36 @@ export function createQueryHandler(deps: HandlerDeps): QueryHandler {
       keys: named === undefined ? keysOfComment(http.search.get('log_comment')) : named.split(','),
       sendsChanges: deps.options.allowsChanges && http.own.get('change') === 'all',
     })
+    if (isReading(http) && (plan.kind === 'insert' || plan.kind === 'change' || plan.kind === 'broadcast')) {
+      throw new RouterException(
+        164,
+        'READONLY',
+        `Cannot execute query in readonly mode. For queries over HTTP, method ${http.method} implies readonly. You should use method POST for modifying queries`,
+      )
+    }
     await answerPlan(plan, { http, request, response, sql, body })
+  }
+
+  /** What is no query: pages, health checks and endpoints that an instance has of its own. */
+  function answerPath(http: RoutedHttp, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (!isReading(http)) {
+      throw new RouterException(
+        48,
+        'NOT_IMPLEMENTED',
+        `${http.method} ${http.path} is not passed on, as it could change one instance only: statements go to /`,
+      )
+    }
+    const plan: OnePlan = {
+      kind: 'one',
+      candidates: deps.members(),
+      weights: [],
+      segments: [],
+      keys: [],
+      isRead: true,
+      isGuarded: false,
+      operation: http.path,
+    }
+    return reads.answerOne(plan, { http, request, response, sql: '', body: null })
   }
 
   return {
@@ -91,28 +121,53 @@ export function createQueryHandler(deps: HandlerDeps): QueryHandler {
         if (http.path === '/forestall/health') {
           return answerText(response, 200, `${JSON.stringify({ counters, ...deps.health() })}\n`)
         }
-        if (http.path !== '/') {
-          const plan: OnePlan = {
-            kind: 'one',
-            candidates: deps.members(),
-            weights: [],
-            segments: [],
-            keys: [],
-            isRead: true,
-            isGuarded: false,
-            operation: http.path,
-          }
-          return await reads.answerOne(plan, { http, request, response, sql: '', body: null })
-        }
+        if (!QUERY_PATHS.has(http.path)) return await answerPath(http, request, response)
         await answerQuery(http, request, response)
       } catch (error) {
-        // What is left of the body would otherwise be read as the next request.
-        if (!request.complete && !response.headersSent) response.setHeader('Connection', 'close')
         answerError(response, error, queryId)
-        request.resume()
+      } finally {
+        drain(request)
       }
     },
   }
+}
+
+/** Paths of ClickHouse's HTTP interface that take statements. */
+const QUERY_PATHS = new Set(['/', '/query'])
+/** How long a client that has its answer may go on sending, ms. */
+const DRAIN_MS = 10_000
+
+/**
+ * Reads and forgets what is left of a request: a client that is still sending would otherwise lose its answer with the
+ * connection.
+ */
+function drain(request: IncomingMessage): void {
+  if (request.complete || request.destroyed) return
+  // Whoever has read a part of it may still be listening, and would hold it up.
+  request.removeAllListeners('readable')
+  setImmediate(() => request.resume())
+  const patience = setTimeout(() => request.destroy(), DRAIN_MS).unref()
+  request.once('close', () => clearTimeout(patience))
+}
+
+/** Whether a request must change nothing, by its method. */
+const isReading = ({ method }: RoutedHttp): boolean => method === 'GET' || method === 'HEAD'
+
+const isOn = (value: string | null): boolean => value === '1' || value === 'true'
+
+/** Settings with which statements are read as something else than SQL, or as reading other tables. */
+function refuseDialects({ search }: RoutedHttp): void {
+  const dialect = search.get('dialect') ?? 'clickhouse'
+  const isOther =
+    dialect !== 'clickhouse' ||
+    isOn(search.get('implicit_select')) ||
+    search.has('implicit_table_at_top_level')
+  if (!isOther) return
+  throw new RouterException(
+    48,
+    'NOT_IMPLEMENTED',
+    'Statements are read as SQL: the settings dialect, implicit_select and implicit_table_at_top_level are not supported here',
+  )
 }
 
 const joinSql = (urlSql: string, body: string): string =>

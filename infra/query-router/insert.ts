@@ -8,7 +8,7 @@ import { refuseExpressions } from './literal-values.ts'
 import type { RequestBody } from './ports.ts'
 import { decodedBody, type RoutedHttp, withoutHeader } from './request.ts'
 import type { Staging, StagingTable } from './staging.ts'
-import type { Upstream } from './upstream.ts'
+import { BodyFailure, type Upstream } from './upstream.ts'
 
 /** What inserts into sharded tables need. */
 export interface InsertDeps {
@@ -43,7 +43,6 @@ const SMALL_BYTES = 1 << 20
 /** Settings of the client that are for the log to keep, not for the parsing. */
 const NOT_FOR_PARSING = [
   'insert_deduplication_token',
-  'async_insert',
   'wait_for_async_insert',
   'session_id',
   'session_timeout',
@@ -74,11 +73,17 @@ export async function runInsert(
       database: plan.rule.database,
       table: plan.rule.table,
       columns: table.columns,
-      repeatToken: http.search.get('insert_deduplication_token') ?? '',
+      repeatToken: repeatToken(job),
       acknowledge: acknowledgeOf(http, deps.acknowledge),
     })
     let readBytes = 0
-    const read = await ask(upstream, { sql: readBack(plan, table), headers: deps.credentials }, (piece) => {
+    // Whole or not at all: an error behind the first rows would come as more rows.
+    const question = {
+      sql: readBack(plan, table),
+      headers: deps.credentials,
+      search: { wait_end_of_query: '1' },
+    }
+    const read = await ask(upstream, question, (piece) => {
       readBytes += piece.length
       return sink.push(piece)
     })
@@ -138,13 +143,14 @@ async function parse(
   upstream: Upstream,
   table: StagingTable,
 ): Promise<Answer> {
-  const [from, to] = plan.statement.nameSpan
   const search = new URLSearchParams(http.search)
   for (const name of NOT_FOR_PARSING) search.delete(name)
-  search.set('query', sql.slice(0, from) + table.name + sql.slice(to, plan.statement.dataAt))
-  // Parsed is what the answer must mean.
+  search.set('query', headFor(table, plan, sql))
+  // Parsed is what the answer must mean: rows that wait for others would be missed, whatever the user's profile says.
+  search.set('async_insert', '0')
   search.set('wait_end_of_query', '1')
   let { rows, encoding } = body
+  refuseHidden(plan, http, sql, deps.allowsExpressions)
   if (plan.statement.format.toLowerCase() === 'values' && !deps.allowsExpressions && rows !== null) {
     const plain = decodedBody(
       rows instanceof Readable ? rows : Readable.from([rows], { objectMode: false }),
@@ -165,8 +171,52 @@ async function parse(
     })
   } catch (error) {
     if (error instanceof RouterException) throw error
+    if (error instanceof BodyFailure) throw error.cause
     throw new NotParsed((error as Error).message)
   }
+}
+
+/** The client's token, of the statement or the URL; '' if none. */
+function repeatToken({ plan, http }: InsertJob): string {
+  const said = plan.statement.settings.find(({ name }) => name === 'insert_deduplication_token')
+  return said?.value ?? http.search.get('insert_deduplication_token') ?? ''
+}
+
+/** The statement up to its rows, for a staging table, and not to be carried out later. */
+function headFor(table: StagingTable, { statement }: InsertPlan, sql: string): string {
+  const later = statement.settings.filter(({ name }) => name === 'async_insert')
+  const edits = [
+    { span: statement.nameSpan, text: table.name },
+    ...later.map(({ span }) => ({ span, text: '0' })),
+  ]
+  let head = ''
+  let at = 0
+  for (const { span, text } of edits) {
+    head += sql.slice(at, span[0]) + text
+    at = span[1]
+  }
+  return head + sql.slice(at, statement.dataAt)
+}
+
+/** Throws 48 for rows in ClickHouse's own compression, where they would have to be looked at. */
+function refuseHidden(
+  { statement }: InsertPlan,
+  { search, urlSql }: RoutedHttp,
+  sql: string,
+  allowsExpressions: boolean,
+): void {
+  const isPacked = ['1', 'true'].includes(search.get('decompress') ?? '')
+  const isValues = statement.format.toLowerCase() === 'values' && !allowsExpressions
+  const isSplit = urlSql !== '' && statement.dataAt < sql.length
+  if (!isPacked || !(isValues || isSplit)) return
+  const why = isSplit
+    ? 'rows in the URL cannot be joined with others'
+    : 'VALUES cannot be looked through for expressions'
+  throw new RouterException(
+    48,
+    'NOT_IMPLEMENTED',
+    `In ClickHouse's own compression (decompress=1) ${why}: send another format, or compress with Content-Encoding`,
+  )
 }
 
 /** Rows that an instance says it has written; 0 if it says nothing. */

@@ -20,6 +20,8 @@ export interface PartRequest {
  * is the answer; one that fails later breaks the answer off.
  */
 export async function answerParts(response: ServerResponse, parts: readonly PartRequest[]): Promise<void> {
+  // The client may have gone before this.
+  if (response.destroyed) return
   const running = parts.map(startPart)
   const abort = (): void => running.forEach((part) => part.call.abort())
   response.on('close', () => {
@@ -49,6 +51,7 @@ export async function answerParts(response: ServerResponse, parts: readonly Part
 
 const drained = (response: ServerResponse): Promise<void> =>
   new Promise((resolve) => {
+    if (response.destroyed) return resolve()
     response.once('drain', resolve)
     response.once('close', resolve)
   })

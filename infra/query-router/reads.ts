@@ -135,11 +135,16 @@ export function createReads(context: HandlerContext): Reads {
   return { answerOne, answerByParts }
 }
 
+/** Path and query for an instance; a guarded statement changes nothing there, whatever the client says. */
 function pathOf(http: RoutedHttp, isGuarded: boolean): string {
-  const query =
-    isGuarded && !http.search.has('readonly')
-      ? `${http.query === '' ? '' : `${http.query}&`}readonly=2`
-      : http.query
+  const said = http.search.getAll('readonly')
+  const isReadonly = said.length === 1 && (said[0] === '1' || said[0] === '2')
+  let { query } = http
+  if (isGuarded && !isReadonly) {
+    const search = new URLSearchParams(http.search)
+    search.set('readonly', '2')
+    query = search.toString()
+  }
   return query === '' ? http.path : `${http.path}?${query}`
 }
 

@@ -1,6 +1,6 @@
 import { Buffer } from 'node:buffer'
 import type { ServerResponse } from 'node:http'
-import { writeHead as sendHead } from './exceptions.ts'
+import { breakOff, writeHead as sendHead } from './exceptions.ts'
 import type { ResponseHead } from './response-parser.ts'
 import type { UpstreamCall, UpstreamHandler } from './upstream.ts'
 
@@ -106,7 +106,7 @@ export function createRelay(
     },
     onFailure(error, reached) {
       unheld(EMPTY)
-      if (response.headersSent) response.destroy()
+      if (response.headersSent) breakOff(response)
       onOver(error, reached)
     },
   }

@@ -1,6 +1,6 @@
 import { Buffer } from 'node:buffer'
 import type { IncomingMessage } from 'node:http'
-import { pipeline, Readable } from 'node:stream'
+import { Readable, type Transform } from 'node:stream'
 import { createBrotliDecompress, createGunzip, createInflate, createZstdDecompress } from 'node:zlib'
 import { RouterException } from './exceptions.ts'
 import type { RequestBody } from './ports.ts'
@@ -17,6 +17,8 @@ export interface RoutedHttp {
   readonly headers: readonly string[]
   readonly urlSql: string
   readonly database: string
+  /** Format of an answer to a statement that names none. */
+  readonly defaultFormat: string
   readonly params: ReadonlyMap<string, string>
   readonly queryId: string
   readonly sessionId: string
@@ -42,7 +44,13 @@ const DROPPED = new Set([
 const OWN_PARAM = 'forestall_'
 const OWN_HEADER = 'x-forestall-'
 
-/** Reads everything but the body. */
+/** Parameters that ClickHouse takes in any case; others count only as they are written here. */
+const CASELESS = new Set(['query', 'query_id', 'session_id', 'decompress'])
+
+/** Headers come as bytes: names of keys in them are UTF-8 all the same. */
+const utf8 = (value: string): string => Buffer.from(value, 'latin1').toString()
+
+/** Reads everything but the body. Throws 36 for parameters that ClickHouse would read otherwise. */
 export function readHttp(request: IncomingMessage): RoutedHttp {
   const target = request.url ?? '/'
   const mark = target.indexOf('?')
@@ -54,21 +62,28 @@ export function readHttp(request: IncomingMessage): RoutedHttp {
     for (const [name, value] of search) {
       if (name.startsWith('param_')) params.set(name.slice('param_'.length), value)
       else if (name.startsWith(OWN_PARAM)) own.set(name.slice(OWN_PARAM.length), value)
+      const lower = name.toLowerCase()
+      if (lower !== name && CASELESS.has(lower))
+        throw new RouterException(36, 'BAD_ARGUMENTS', `Parameter ${name}: write it ${lower}`)
     }
     for (const name of own.keys()) search.delete(OWN_PARAM + name)
   }
   const isPlain = own.size === 0
   const headers: string[] = []
-  let database = search.get('database') ?? ''
+  // What headers say counts for more than the URL, as with ClickHouse.
+  let database = ''
+  let defaultFormat = ''
   let encoding = ''
   const raw = request.rawHeaders
   for (let i = 0; i < raw.length; i += 2) {
     const name = raw[i] as string
     const value = raw[i + 1] as string
     const lower = name.toLowerCase()
-    if (lower.startsWith(OWN_HEADER)) own.set(lower.slice(OWN_HEADER.length).replaceAll('-', '_'), value)
+    if (lower.startsWith(OWN_HEADER))
+      own.set(lower.slice(OWN_HEADER.length).replaceAll('-', '_'), utf8(value))
     else if (!DROPPED.has(lower)) headers.push(name, value)
-    if (lower === 'x-clickhouse-database' && database === '') database = value
+    if (lower === 'x-clickhouse-database') database = utf8(value)
+    if (lower === 'x-clickhouse-format') defaultFormat = value
     if (lower === 'content-encoding' && value !== 'identity') encoding = value.toLowerCase()
   }
   return {
@@ -78,7 +93,8 @@ export function readHttp(request: IncomingMessage): RoutedHttp {
     query: isPlain ? rawQuery : search.toString(),
     headers,
     urlSql: search.get('query') ?? '',
-    database: database === '' ? 'default' : database,
+    database: database || search.get('database') || 'default',
+    defaultFormat: defaultFormat || search.get('default_format') || 'TabSeparated',
     params,
     queryId: search.get('query_id') ?? '',
     sessionId: search.get('session_id') ?? '',
@@ -97,17 +113,22 @@ export function withoutHeader(headers: readonly string[], name: string): string[
   return kept
 }
 
-const DECODERS: Readonly<Record<string, () => NodeJS.ReadWriteStream & Readable>> = {
-  gzip: createGunzip,
-  deflate: createInflate,
-  br: createBrotliDecompress,
-  zstd: createZstdDecompress,
-}
+type Decoder = Transform & { readonly bytesWritten: number }
 
-/** The body as its text: decompressed if it was compressed. Throws 48 for a compression that is not known. */
+const DECODERS: ReadonlyMap<string, () => Decoder> = new Map<string, () => Decoder>([
+  ['gzip', createGunzip],
+  ['deflate', createInflate],
+  ['br', createBrotliDecompress],
+  ['zstd', createZstdDecompress],
+])
+
+/**
+ * The body as its text: decompressed if it was compressed. Throws 48 for a compression that is not known; what cannot be
+ * decompressed is an error of the stream that leaves the request as it is, which has yet to be answered.
+ */
 export function decodedBody(request: Readable, encoding: string): Readable {
   if (encoding === '') return request
-  const make = DECODERS[encoding]
+  const make = DECODERS.get(encoding)
   if (make === undefined) {
     throw new RouterException(
       48,
@@ -116,14 +137,40 @@ export function decodedBody(request: Readable, encoding: string): Readable {
     )
   }
   const decoder = make()
-  // The error reaches whoever reads the decoder.
-  pipeline(request, decoder, () => undefined)
-  return decoder
+  let bytes = 0
+  request.on('data', (chunk: Buffer) => {
+    bytes += chunk.length
+  })
+  request.on('error', (error) => decoder.destroy(error))
+  request.on('close', () => {
+    if (!request.readableEnded) decoder.destroy(new Error('The request ended before its body did'))
+  })
+  request.pipe(decoder)
+  return Readable.from(
+    plain(decoder, encoding, () => bytes),
+    { objectMode: false },
+  )
+}
+
+async function* plain(decoder: Decoder, encoding: string, received: () => number): AsyncGenerator<Buffer> {
+  try {
+    yield* decoder as AsyncIterable<Buffer>
+  } catch (error) {
+    const why = (error as Error).message
+    throw new RouterException(354, 'ZLIB_INFLATE_FAILED', `The body is not whole ${encoding}: ${why}`)
+  }
+  // Node ends where the first frame of zstd does.
+  if (decoder.bytesWritten < received())
+    throw new RouterException(
+      48,
+      'NOT_IMPLEMENTED',
+      `A body of several ${encoding} frames cannot be read: send one`,
+    )
 }
 
 /** Statements are held in memory up to this size; rows of an INSERT are not. */
 export const MAX_STATEMENT_BYTES = 16 << 20
-/** An INSERT whose head is longer than this is read on until it ends. */
+/** An INSERT whose head is longer than this is read on: to the double each time, as all of it is read anew. */
 const HEAD_STEP_BYTES = 64 << 10
 
 /**
@@ -142,7 +189,7 @@ export function readStatementBody(body: Readable, isEnough: (text: Buffer) => bo
     bytes += chunk.length
     try {
       if (bytes >= nextLook) {
-        nextLook = bytes + HEAD_STEP_BYTES
+        nextLook = 2 * bytes + HEAD_STEP_BYTES
         const head = all()
         if (isEnough(head)) {
           leave()

@@ -1,4 +1,4 @@
-import { createServer, type Server, type ServerResponse } from 'node:http'
+import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { TableRule } from '#core/ports'
 import type { HandlerDeps, HandlerOptions } from './context.ts'
@@ -19,6 +19,8 @@ export interface QueryRouterOptions
   readonly port?: number
   /** Default 127.0.0.1. */
   readonly host?: string
+  /** How long the head of a request may take, ms. Default 60,000. */
+  readonly headersWithinMs?: number
 }
 
 /** A running query router. */
@@ -44,11 +46,13 @@ const DEFAULTS: HandlerOptions = {
 }
 /** How long a stop waits for the requests under way. */
 const STOP_MS = 10_000
+const CLOSE_IDLE_MS = 20
 
 /** Starts a router: a proxy that speaks ClickHouse's HTTP protocol in front of several instances. */
 export async function startQueryRouter(options: QueryRouterOptions): Promise<QueryRouter> {
   const upstreams = options.instances.map(({ url }) => createUpstream(url))
   const names = options.instances.map(({ name }) => name)
+  const { headersWithinMs = 60_000 } = options
   const nowMs = (): number => performance.now()
   const staging = createStaging(upstreams, options.credentials, options.fitsKey)
   const handler = createQueryHandler({
@@ -60,16 +64,18 @@ export async function startQueryRouter(options: QueryRouterOptions): Promise<Que
     options: { ...DEFAULTS, ...options.options },
   })
   const probes = createProbes(upstreams, options.members, options.picker, options.credentials, nowMs)
-  const underWay = new Set<ServerResponse>()
   const server = createServer(
-    { maxHeaderSize: 1 << 20, keepAliveTimeout: 30_000, requestTimeout: 0, noDelay: true },
-    (request, response) => {
-      underWay.add(response)
-      response.once('close', () => underWay.delete(response))
-      void handler.handle(request, response)
+    {
+      maxHeaderSize: 1 << 20,
+      keepAliveTimeout: 30_000,
+      requestTimeout: 0,
+      // Without a limit for requests Node has none for their heads either.
+      headersTimeout: headersWithinMs,
+      connectionsCheckingInterval: headersWithinMs / 2,
+      noDelay: true,
     },
+    (request, response) => void handler.handle(request, response),
   )
-  const endIdle = (): void => void setImmediate(() => server.closeIdleConnections())
   await listen(server, options.port ?? 0, options.host ?? '127.0.0.1')
   probes.start()
   void staging.sweep()
@@ -89,10 +95,10 @@ export async function startQueryRouter(options: QueryRouterOptions): Promise<Que
       const closed = new Promise<void>((done) => server.close(() => done()))
       server.closeIdleConnections()
       // What is under way ends first; its connection must not be kept for another request.
-      server.on('request', (_, response) => response.once('close', endIdle))
-      for (const end of underWay) end.once('close', endIdle)
+      const looking = setInterval(() => server.closeIdleConnections(), CLOSE_IDLE_MS)
       const patience = setTimeout(() => server.closeAllConnections(), STOP_MS)
       await closed
+      clearInterval(looking)
       clearTimeout(patience)
       await staging.close()
       for (const upstream of upstreams) upstream.close()

@@ -8,8 +8,16 @@ export interface UpstreamHandler {
   onHead(head: ResponseHead): void
   /** A piece of the body; an empty last one only ends it. */
   onBody(piece: Buffer, isLast: boolean): void
-  /** `reached`: the instance may have begun with the request. */
+  /** `reached`: the instance may have begun with the request. A BodyFailure if its own body was what failed. */
   onFailure(error: Error, reached: boolean): void
+}
+
+/** The body of a request could not be read to its end: the fault of whoever sends it, not of the instance. */
+export class BodyFailure extends Error {
+  constructor(cause: unknown) {
+    super(cause instanceof Error ? cause.message : String(cause), { cause })
+    this.name = 'BodyFailure'
+  }
 }
 
 /** A request to send. */
@@ -142,7 +150,7 @@ export function createUpstream(base: string): Upstream {
           await sendChunks(socket, rows)
           isSent = true
         } catch (error) {
-          fail(error instanceof Error ? error : new Error(String(error)), true)
+          fail(new BodyFailure(error), true)
         }
       }
 
@@ -172,8 +180,11 @@ function joined(head: string, body: Buffer): Buffer {
 const isBytes = (body: Buffer | Readable | null): body is Buffer => body instanceof Uint8Array
 
 async function sendChunks(socket: Connection['socket'], body: Readable): Promise<void> {
-  for await (const piece of body as AsyncIterable<Buffer>) {
+  const pieces = body[Symbol.asyncIterator]() as AsyncIterator<Buffer>
+  // Not `for await`: leaving that would destroy the request of a client that has its answer early.
+  for (let next = await pieces.next(); next.done !== true; next = await pieces.next()) {
     if (socket.destroyed) return
+    const piece = next.value
     if (piece.length === 0) continue
     socket.cork()
     socket.write(`${piece.length.toString(16)}\r\n`, 'latin1')

@@ -63,15 +63,21 @@ export function createWrites(context: HandlerContext): Writes {
     answerInsert(response, answer, hasToken ? freshness.encode(written.positions) : '')
   }
 
-  /** A statement for every instance at once: the first answer that is an error counts, else the first. */
+  /**
+   * A statement for every instance at once: the first answer that is an error counts, else the first. Instances that do
+   * not answer have nothing to be killed.
+   */
   async function answerBroadcast({ http, response, sql }: Asked): Promise<void> {
     const headers = withoutHeader(withoutHeader(http.headers, 'accept-encoding'), 'content-encoding')
     const search = Object.fromEntries([...http.search].filter(([name]) => name !== 'query'))
     const present = context.members().flatMap((i) => upstreams[i] ?? [])
-    const answers = await Promise.all(present.map((u) => ask(u, { sql, search, headers })))
+    const asked = await Promise.allSettled(present.map((u) => ask(u, { sql, search, headers })))
+    const answers = asked.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
     const chosen =
       answers.find((a) => a.status !== 200) ?? answers.find((a) => a.body.length > 0) ?? answers[0]
-    if (chosen !== undefined) answerInsert(response, chosen, '')
+    if (chosen === undefined)
+      throw new RouterException(279, 'ALL_CONNECTION_TRIES_FAILED', 'No instance can answer')
+    answerInsert(response, chosen, '')
   }
 
   async function answerChange(verb: string, { http, response, sql }: Asked): Promise<void> {

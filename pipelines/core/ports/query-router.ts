@@ -58,6 +58,16 @@ export interface InsertHead {
   readonly dataAt: number
   /** False if the text was cut before the head ended. */
   readonly isWhole: boolean
+  /** What its SETTINGS say. */
+  readonly settings: readonly InsertSetting[]
+}
+
+/** A setting that a statement names itself. */
+export interface InsertSetting {
+  readonly name: string
+  readonly value: string
+  /** Span of the value in the text. */
+  readonly span: readonly [from: number, to: number]
 }
 
 /** An INSERT of rows into a sharded table. */

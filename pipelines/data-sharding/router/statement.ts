@@ -1,7 +1,7 @@
-import type { InsertHead } from '#core/ports'
+import type { InsertHead, InsertSetting } from '#core/ports'
 import type { Params } from './keys.ts'
 import { READS, tableAt, type TableName, type TableRead, tablesOf } from './tables.ts'
-import { readTokens, SYMBOL, type Tokens, WORD } from './tokens.ts'
+import { readTokens, STRING, SYMBOL, type Tokens, unquote, WORD } from './tokens.ts'
 
 /** What a statement is, as far as a router must know. */
 export type Statement =
@@ -120,7 +120,23 @@ function insert(tokens: Tokens, params: Params): Statement {
     format: isFormat ? tokens.text(last) : 'Values',
     dataAt: isValues || isFormat ? rowsStart(tokens.sql, tokens.end(last)) : tokens.sql.length,
     isWhole: isValues || isFormat,
+    settings: settingsOf(tokens),
   }
+}
+
+/** The settings in the SETTINGS clause of a statement. */
+function settingsOf(tokens: Tokens): InsertSetting[] {
+  const found: InsertSetting[] = []
+  let at = 0
+  while (at < tokens.count && !(tokens.word(at) === 'SETTINGS' && tokens.depth(at) === 0)) at++
+  for (; tokens.word(at + 2) === '='; at += 4) {
+    const value = at + 3
+    const text = tokens.kind(value) === STRING ? unquote(tokens.text(value)) : tokens.text(value)
+    const span = [tokens.start(value), tokens.end(value)] as const
+    found.push({ name: tokens.text(at + 1), value: text ?? '', span })
+    if (tokens.word(at + 4) !== ',') break
+  }
+  return found
 }
 
 /** Rows begin after blanks up to and including one line break, or at the first other character. */

@@ -119,7 +119,7 @@ export function tablesOf(tokens: Tokens, params: Params): TableRead[] {
     for (let at: number | null = i + 1; at !== null; ) {
       // FROM (a JOIN b)
       while (tokens.word(at) === '(') at++
-      const isSubquery = tokens.word(at - 1) === '(' && READS.has(tokens.word(at))
+      const isSubquery: boolean = tokens.word(at - 1) === '(' && READS.has(tokens.word(at))
       const name: NamedTable | null = isSubquery ? null : tableAt(tokens, at, params)
       if (name !== null) read(name, i, isJoined)
       else if (READING_FUNCTIONS.test(tokens.word(at))) readThrough(at)

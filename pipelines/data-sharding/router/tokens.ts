@@ -31,10 +31,11 @@ const BACKSLASH = 92
 const DOLLAR = 36
 
 /** Code points beyond ASCII that ClickHouse takes for blanks (asked of it one by one). */
-const WIDE_SPACES = new Set([
-  ...[0x85, 0xa0, 0x180e, 0x2028, 0x2029, 0x202f, 0x205f, 0x2060, 0x3000, 0xfeff],
-  ...Array.from({ length: 14 }, (_, i) => 0x2000 + i),
-])
+const WIDE_SPACES = new Set(
+  [0x85, 0xa0, 0x180e, 0x2028, 0x2029, 0x202f, 0x205f, 0x2060, 0x3000, 0xfeff].concat(
+    Array.from({ length: 14 }, (_, i) => 0x2000 + i),
+  ),
+)
 const isSpace = (c: number): boolean => c === 32 || (c >= 9 && c <= 13) || (c > 127 && WIDE_SPACES.has(c))
 const isDigit = (c: number): boolean => c >= 48 && c <= 57
 const isWordStart = (c: number): boolean =>

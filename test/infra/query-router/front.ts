@@ -36,6 +36,8 @@ export interface Front {
   readonly got: Got[]
   /** Bytes that inserts have pushed to the log. */
   readonly pushed: Buffer[]
+  /** Tokens of the inserts. */
+  readonly tokens: string[]
 }
 
 /** What the router asks an instance about a table before it parses rows there. */
@@ -78,10 +80,11 @@ async function startInstance(
 /** Starts a router before as many instances as there are answers. */
 export async function startFront(
   answers: readonly ((response: ServerResponse, request: Got) => void)[],
-  settings: { rules?: Partial<RouterRules>; options?: QueryRouterOptions['options'] } = {},
+  settings: { rules?: Partial<RouterRules>; more?: Partial<QueryRouterOptions> } = {},
 ): Promise<Front> {
   const got: Got[] = []
   const pushed: Buffer[] = []
+  const tokens: string[] = []
   const instances = await Promise.all(
     answers.map(async (answer, i) => ({ name: `i${i}`, url: await startInstance(got, answer) })),
   )
@@ -99,10 +102,13 @@ export async function startFront(
   }
   const picker = createInstancePicker(names, mulberry32(1))
   const log: WriteLog = {
-    open: () => ({
-      push: (pairs) => Promise.resolve(void pushed.push(Buffer.from(pairs))),
-      finish: () => Promise.resolve({ positions: new Map([[0, 1]]), bySegment: new Map() }),
-    }),
+    open({ repeatToken }) {
+      tokens.push(repeatToken)
+      return {
+        push: (pairs) => Promise.resolve(void pushed.push(Buffer.from(pairs))),
+        finish: () => Promise.resolve({ positions: new Map([[0, 1]]), bySegment: new Map() }),
+      }
+    },
     change: () => Promise.resolve([]),
   }
   const planner = createQueryPlanner(createStatementRouter(rules), placement, () => all, 0)
@@ -118,7 +124,7 @@ export async function startFront(
       decode: () => new Map(),
       encode: () => 'token',
       needsOf: () => new Map(),
-      freshOf: (candidates) => candidates,
+      freshOf: (candidates) => [...candidates],
       untilFresh: () => Promise.resolve(true),
     },
     log,
@@ -126,10 +132,10 @@ export async function startFront(
     health: () => ({}),
     expectation: createExpectedWork(),
     hedging: createHedgeBudget(),
-    ...(settings.options === undefined ? {} : { options: settings.options }),
+    ...settings.more,
   })
   onTestFinished(() => router.stop())
-  return { router, url: router.url, picker, got, pushed }
+  return { router, url: router.url, picker, got, pushed, tokens }
 }
 
 /** What a router answers to bytes, up to where it closes the connection. */
