@@ -3,14 +3,7 @@ import { systemClock, type Warehouse } from '#core/ports'
 import { type AccuracyRow, isWorse, readAccuracy } from './accuracy/query.ts'
 import { writeAlerts } from './accuracy/alerts.ts'
 import { type CommonArgs, replayPrefix } from './args.ts'
-import {
-  type Connections,
-  findConnections,
-  findReplay,
-  openBroker,
-  openCodec,
-  openWarehouse,
-} from './connect.ts'
+import { type Connections, findConnections, findReplay, openBroker, openCodec, openRows } from './connect.ts'
 import type { ExitCode } from './errors-exit.ts'
 
 /** `forestall accuracy`: how good the forecasts were that were issued. */
@@ -50,7 +43,7 @@ export interface AccuracySummary extends Means {
 export async function runAccuracy(args: AccuracyArgs): Promise<ExitCode> {
   const found = findConnections(args.dataDir)
   const prefix = replayPrefix(await findReplay(found, args.replayId))
-  const warehouse = await openWarehouse(found, prefix)
+  const warehouse = await openRows(found, prefix)
   try {
     const rows = await rowsOf(warehouse, args)
     const worse = rows.filter(isWorse)

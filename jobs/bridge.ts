@@ -6,8 +6,9 @@ import { type Broker, ForestallError } from '#core/ports'
 import { type FlowAdapterConfig, runFlowAdapter } from '#infra/adapters'
 import type { CommonArgs } from './args.ts'
 import { findConnections, openBroker, openCodec } from './connect.ts'
-import { errorLines, type ExitCode } from './errors-exit.ts'
+import type { ExitCode } from './errors-exit.ts'
 import { signalled } from './signals.ts'
+import { createWarner } from './warnings.ts'
 
 /** `forestall bridge`. */
 export interface BridgeArgs extends CommonArgs {
@@ -82,7 +83,7 @@ export async function runBridge(args: BridgeArgs): Promise<ExitCode> {
       groupId: `forestall.bridge.${args.from}`,
       slot: args.slot,
       adapter,
-      onWarning: (error) => process.stderr.write(`warning: ${errorLines(error)[0]}\n`),
+      onWarning: createWarner(),
     })
     process.stderr.write(`${args.from} -> ${FLOWS}; Ctrl-C stops it\n`)
     const over = args.forMs === null ? [] : [delay(args.forMs, undefined, { ref: false })]

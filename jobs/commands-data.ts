@@ -1,12 +1,13 @@
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { integerBetween, parseDuration, parseName } from './args.ts'
-import { dataDirOption, type Finish } from './commands-run.ts'
+import { dataDirOption, durationOption, type Finish } from './commands-run.ts'
 import type { ImportQueriesArgs } from './import-queries.ts'
 import { parseScaleCommand } from './scale-command.ts'
 import type { ScalerArgs } from './scaler.ts'
 
 const PORT = integerBetween(0, 65_535)
+const REPLAY_ID = 'of this replay (latest: the newest run of up) instead of live'
 
 function addImportQueries(program: Command, finish: Finish): void {
   program
@@ -21,9 +22,9 @@ function addImportQueries(program: Command, finish: Finish): void {
     .option('--table <name>', 'table of the log', 'system.query_log')
     .option('--source <name>', 'keeps the place in the log (default: host, or name of the file)', parseName)
     .option('--rules <file>', 'JSON: what names service, entity and operation', (p: string) => resolve(p))
-    .option('--every <duration>', 'pause at the end of the log', parseDuration, 5000)
-    .option('--settle <duration>', 'age at which rows are complete', parseDuration, 15_000)
-    .option('--replay-id <name>', 'write to the topics of this replay instead of live', parseName, '')
+    .addOption(durationOption('--every <duration>', 'pause at the end of the log', '5s'))
+    .addOption(durationOption('--settle <duration>', 'age at which rows are complete', '15s'))
+    .option('--replay-id <name>', `write to the topics ${REPLAY_ID}`, parseName, '')
     .option('--for <duration>', 'stop after this time', parseDuration)
     .addOption(dataDirOption())
     .addHelpText(
@@ -65,7 +66,7 @@ function addScaler(program: Command, finish: Finish): void {
       'run this too whenever the count of a service changes: {service}, {instances}, {before} are filled in',
       parseScaleCommand,
     )
-    .option('--replay-id <name>', 'decisions of this replay instead of live ones', parseName, '')
+    .option('--replay-id <name>', `decisions ${REPLAY_ID} ones`, parseName, '')
     .option('--for <duration>', 'stop after this time', parseDuration)
     .addOption(dataDirOption())
     .addHelpText(

@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import type { AccuracyArgs } from './accuracy.ts'
 import { integerBetween, parseDuration, parseName, parseSince } from './args.ts'
-import { dataDirOption, type Finish } from './commands-run.ts'
+import { dataDirOption, durationOption, type Finish } from './commands-run.ts'
 import type { ImportCalendarArgs } from './import-calendar.ts'
 import type { TrainArgs } from './train.ts'
 
@@ -26,9 +26,13 @@ function addTrain(program: Command, finish: Finish): void {
     .option('--once', 'one run over all series that were not looked at for half of --every (default)')
     .option('--schedule <cron>', 'stay and run by this cron expression, each series once per --every')
     .option('--workers <n>', 'threads', WORKERS, Math.max(1, availableParallelism() - 1))
-    .option('--seasons <durations>', 'candidate seasons', parseDurations, [DAY_MS, 7 * DAY_MS])
-    .option('--every <duration>', 'how often each series is looked at', parseDuration, DAY_MS)
-    .option('--history <duration>', 'how far back to read', parseDuration, 28 * DAY_MS)
+    .addOption(
+      new Option('--seasons <durations>', 'candidate seasons')
+        .argParser(parseDurations)
+        .default([DAY_MS, 7 * DAY_MS], '1d,7d'),
+    )
+    .addOption(durationOption('--every <duration>', 'how often each series is looked at', '1d'))
+    .addOption(durationOption('--history <duration>', 'how far back to read', '28d'))
     .addOption(
       new Option('--nets <kinds...>', 'networks for metrics that many series share')
         .choices(['mlp', 'lstm'])
@@ -109,8 +113,8 @@ function addImportCalendar(program: Command, finish: Finish): void {
       'when all of it became known (default: LAST-MODIFIED, else DTSTAMP)',
       (text: string) => parseSince(text, Date.now()),
     )
-    .option('--back <duration>', 'import what ended at most this long ago', parseDuration, 366 * DAY_MS)
-    .option('--ahead <duration>', 'import what starts at most this far ahead', parseDuration, 366 * DAY_MS)
+    .addOption(durationOption('--back <duration>', 'import what ended at most this long ago', '366d'))
+    .addOption(durationOption('--ahead <duration>', 'import what starts at most this far ahead', '366d'))
     .option('--complete', 'what an earlier import brought and is no longer there is cancelled', false)
     .option('--replay-id <name>', `into the topics ${REPLAY_ID} ones`, parseName, '')
     .addOption(dataDirOption())

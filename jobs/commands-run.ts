@@ -23,6 +23,10 @@ export const dataDirOption = (): Option =>
     .argParser((dir) => resolve(dir))
     .default(resolve('.forestall'), '.forestall')
 
+/** A duration whose default stands in the help as one would write it. */
+export const durationOption = (flags: string, description: string, byDefault: string): Option =>
+  new Option(flags, description).argParser(parseDuration).default(parseDuration(byDefault), byDefault)
+
 const windowOption = (): Option =>
   new Option('--window <duration>', 'length of a feature window').argParser(parseDuration).default(1000, '1s')
 

@@ -130,3 +130,26 @@ export async function openWarehouse(found: Connections, prefix = ''): Promise<Wa
   const connection = await found.clickhouse()
   return createWarehouse({ ...connection, database: databaseOf(prefix, connection.database), attempts: 2 })
 }
+
+/**
+ * The same for a command that reads rows which others have written. Throws NOT_FOUND where there never were any, since
+ * live rows and those of each run are in databases of their own.
+ */
+export async function openRows(found: Connections, prefix = ''): Promise<Warehouse> {
+  const warehouse = await openWarehouse(found, prefix)
+  try {
+    await warehouse.query('SELECT 1')
+    return warehouse
+  } catch (error) {
+    await warehouse.close()
+    if (!(error instanceof ForestallError && error.message.includes('UNKNOWN_DATABASE'))) throw error
+    throw new ForestallError(
+      'NOT_FOUND',
+      `ClickHouse has no rows of ${prefix === '' ? 'live topics' : prefix.replace(/\.$/, '')}.`,
+      {
+        cause: error,
+        cure: 'Rows come with `forestall stream`. A run of up or replay has its own: add --replay-id NAME, or latest.',
+      },
+    )
+  }
+}

@@ -1,7 +1,7 @@
 import { topicName } from '#schemas'
 import type { Warehouse } from '#core/ports'
 import { type CommonArgs, replayPrefix } from './args.ts'
-import { findConnections, findReplay, openBroker, openCodec, openWarehouse } from './connect.ts'
+import { findConnections, findReplay, openBroker, openCodec, openRows } from './connect.ts'
 import { type ReplayCounts, replayDeadLetters } from './dlq-replay.ts'
 import type { ExitCode } from './errors-exit.ts'
 
@@ -69,7 +69,7 @@ export async function listDeadLetters(warehouse: Warehouse, topic: string, limit
 /** `forestall dlq list`. */
 export async function runDlqList(args: DlqListArgs): Promise<ExitCode> {
   const found = findConnections(args.dataDir)
-  const warehouse = await openWarehouse(found, replayPrefix(await findReplay(found, args.replayId)))
+  const warehouse = await openRows(found, replayPrefix(await findReplay(found, args.replayId)))
   try {
     const { letters, counts } = await listDeadLetters(warehouse, args.topic ?? '', args.limit)
     if (args.json) process.stdout.write(`${JSON.stringify({ counts, letters })}\n`)

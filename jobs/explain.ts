@@ -3,7 +3,7 @@ import { TABLES } from '#schemas'
 import { explainDecision, type Explanation } from '#core/decisions'
 import { type Decision, ForestallError, type Warehouse } from '#core/ports'
 import { type CommonArgs, replayPrefix } from './args.ts'
-import { findConnections, findReplay, openWarehouse } from './connect.ts'
+import { findConnections, findReplay, openRows } from './connect.ts'
 import type { ExitCode } from './errors-exit.ts'
 
 /** `forestall explain`. */
@@ -102,7 +102,7 @@ export async function explainFrom(warehouse: Warehouse, id: string): Promise<Exp
 /** `forestall explain <decision_id>`: why it was decided, what it rests on, what the followers did. */
 export async function runExplain(args: ExplainArgs): Promise<ExitCode> {
   const found = findConnections(args.dataDir)
-  const warehouse = await openWarehouse(found, replayPrefix(await findReplay(found, args.replayId)))
+  const warehouse = await openRows(found, replayPrefix(await findReplay(found, args.replayId)))
   try {
     const { text, json } = await explainFrom(warehouse, args.id)
     process.stdout.write(`${args.json ? JSON.stringify(json) : text}\n`)

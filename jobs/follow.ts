@@ -1,6 +1,6 @@
 import { hostname } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
-import { type RouteBody, topicDefinition, topicName } from '#schemas'
+import { type RouteBody, TOPICS, topicDefinition, topicName } from '#schemas'
 import type { RecordCodec } from '#core/codec'
 import { createAckSender, createBrokerSource, createFollower } from '#core/dataplane'
 import {
@@ -14,12 +14,13 @@ import {
 import type { MetricsServer, Sample } from '#infra/observability'
 import { type CommonArgs, replayPrefix } from './args.ts'
 import { findConnections, findReplay, openBroker, openCodec } from './connect.ts'
-import { errorLines, type ExitCode } from './errors-exit.ts'
+import type { ExitCode } from './errors-exit.ts'
 import { haproxyTarget, routeTableTarget, type Target } from './follow-targets.ts'
 import { followerSamples } from './metrics.ts'
 import { gauge } from './metrics-samples.ts'
 import { serveMetrics } from './serve-metrics.ts'
 import { signalled } from './signals.ts'
+import { createWarner } from './warnings.ts'
 
 /** `forestall follow`. */
 export interface FollowArgs extends CommonArgs {
@@ -53,9 +54,7 @@ interface Running {
   stop(): Promise<void>
 }
 
-const warn = (error: Error): void => {
-  process.stderr.write(`warning: ${errorLines(error)[0]}\n`)
-}
+const warn = createWarner()
 
 const print = (value: unknown): void => {
   process.stdout.write(`${typeof value === 'string' ? value : JSON.stringify(value)}\n`)
@@ -160,8 +159,18 @@ async function startFollowing(args: FollowArgs, broker: Broker, codec: RecordCod
   }
 }
 
+/** Throws CONFIG_INVALID for a topic that holds no decisions. */
+function checkTopic(topic: string): void {
+  const names = TOPICS.map(({ name }) => name).filter((name) => name.startsWith('decisions.'))
+  if (names.includes(topic)) return
+  throw new ForestallError('CONFIG_INVALID', `--topic ${topic} holds no decisions`, {
+    cure: `Name one of ${names.join(', ')}, without prefix: --replay-id adds it.`,
+  })
+}
+
 /** `forestall follow`: runs until it is stopped, or for `forMs`. */
 export async function runFollow(asked: FollowArgs): Promise<ExitCode> {
+  checkTopic(asked.topic)
   const found = findConnections(asked.dataDir)
   const args = { ...asked, replayId: await findReplay(found, asked.replayId) }
   const codec = await openCodec(found)

@@ -14,9 +14,10 @@ import {
 } from '#infra/adapters'
 import { createWarehouse } from '#infra/clickhouse'
 import { type CommonArgs, replayPrefix } from './args.ts'
-import { findConnections, openBroker, openCodec } from './connect.ts'
-import { errorLines, type ExitCode } from './errors-exit.ts'
+import { findConnections, findReplay, openBroker, openCodec } from './connect.ts'
+import type { ExitCode } from './errors-exit.ts'
 import { signalled } from './signals.ts'
+import { createWarner } from './warnings.ts'
 
 /** `forestall import-queries`. */
 export interface ImportQueriesArgs extends CommonArgs {
@@ -123,7 +124,7 @@ async function poll(args: ImportQueriesArgs, wiring: Wiring, url: string, user: 
       source,
       everyMs: args.everyMs,
       settleMs: args.settleMs,
-      onWarning: (error) => process.stderr.write(`warning: ${errorLines(error)[0]}\n`),
+      onWarning: createWarner(),
     })
     process.stderr.write(`${args.table} of ${source} -> logs.queries; Ctrl-C stops it\n`)
     const over = args.forMs === null ? [] : [delay(args.forMs, undefined, { ref: false })]
@@ -155,13 +156,14 @@ function credentials(args: ImportQueriesArgs, warehouse: Credentials): Credentia
 export async function runImportQueries(args: ImportQueriesArgs): Promise<ExitCode> {
   const rules = args.rulesFile === null ? undefined : readQueryRules(args.rulesFile)
   const found = findConnections(args.dataDir)
+  const replayId = await findReplay(found, args.replayId)
   const codec = await openCodec(found)
   const broker = await openBroker(
     found,
     'forestall-import-queries',
     args.file === null ? RETRY_MS : undefined,
   )
-  const prefix = replayPrefix(args.replayId)
+  const prefix = replayPrefix(replayId)
   try {
     await createTopics(broker, prefix)
     const wiring = { broker, codec, prefix, ...(rules === undefined ? {} : { rules }) }

@@ -6,10 +6,11 @@ import { systemClock } from '#core/ports'
 import { startExternalScaler } from '#infra/keda'
 import { type CommonArgs, replayPrefix } from './args.ts'
 import { findConnections, findReplay, openBroker, openCodec } from './connect.ts'
-import { errorLines, type ExitCode } from './errors-exit.ts'
+import type { ExitCode } from './errors-exit.ts'
 import { createScaleCommand, type ScaleCommand } from './scale-command.ts'
 import { createScaleTable } from './scale-table.ts'
 import { signalled } from './signals.ts'
+import { createWarner } from './warnings.ts'
 
 /** `forestall scaler`. */
 export interface ScalerArgs extends CommonArgs {
@@ -57,7 +58,7 @@ export async function runScaler(args: ScalerArgs): Promise<ExitCode> {
     clock: systemClock,
     kind: 'placement',
     replayId,
-    onWarning: (error) => process.stderr.write(`warning: ${errorLines(error)[0]}\n`),
+    onWarning: createWarner(),
   })
   try {
     await follower.start()

@@ -227,7 +227,7 @@ function session(parts: Omit<Session, 'truth' | 'ended' | 'drain' | 'stop'>, sou
       await untilFlushed(pipelines.workers)
       await dataPlane.settled()
       if (processors && !(await processors.drained(DRAIN_LIMIT_MS))) {
-        throw new ForestallError('STACK_FAILED', 'the regional processors have not taken in the whole input')
+        throw tooSlow('the regional processors are not done')
       }
       for (const { demo } of beside) await demo.drain(untilFlushed)
       await within(DRAIN_LIMIT_MS, pipelines.sink.drained(), 'the warehouse has not taken in every topic')
@@ -245,16 +245,20 @@ function session(parts: Omit<Session, 'truth' | 'ended' | 'drain' | 'stop'>, sou
   }
 }
 
+/** What was not flushed in time, so that nothing can be accounted for. */
+const tooSlow = (what: string, which = ''): ForestallError =>
+  new ForestallError(
+    'STACK_FAILED',
+    `${what} within ${DRAIN_LIMIT_MS / 1000} s of the end of the input${which === '' ? '' : `: ${which}`}`,
+    {
+      cure: 'The machine may be too slow for this load: take fewer --streams, or --subsystems traffic. Warnings above say more.',
+    },
+  )
+
 /** Rejects with STACK_FAILED if `work` takes longer. */
 async function within<T>(limitMs: number, work: Promise<T>, otherwise: string): Promise<T> {
   const late = Promise.withResolvers<never>()
-  const timer = setTimeout(
-    () =>
-      late.reject(
-        new ForestallError('STACK_FAILED', `${otherwise} within ${limitMs / 1000} s of the end of the input`),
-      ),
-    limitMs,
-  )
+  const timer = setTimeout(() => late.reject(tooSlow(otherwise)), limitMs)
   try {
     return await Promise.race([work, late.promise])
   } finally {
@@ -276,10 +280,7 @@ async function untilFlushed(workers: Iterable<readonly [string, Worker]>): Promi
   while (behind().length > 0) {
     if (performance.now() > deadline) {
       const tasks = behind().map(({ id, watermarkMs }) => `${id} at ${watermarkMs}`)
-      throw new ForestallError(
-        'STACK_FAILED',
-        `tasks have not taken in the whole input within ${DRAIN_LIMIT_MS / 1000} s of its end: ${tasks.join(', ')}`,
-      )
+      throw tooSlow('tasks are not done', tasks.join(', '))
     }
     await new Promise((resolve) => setTimeout(resolve, DRAIN_LOOK_MS))
   }

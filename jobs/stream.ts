@@ -7,6 +7,7 @@ import { retentionOf } from './retention.ts'
 import { serveMetrics } from './serve-metrics.ts'
 import { signalled } from './signals.ts'
 import { SUBSYSTEMS } from './subsystems.ts'
+import { createWarner } from './warnings.ts'
 
 const REPORT_EVERY_MS = 5000
 
@@ -46,7 +47,7 @@ async function open(args: StreamArgs, onFatal: (error: Error) => void): Promise<
   )
 }
 
-const warn = (error: Error): void => void process.stderr.write(`warning: ${error.message}\n`)
+const warn = createWarner()
 
 /**
  * `forestall stream`: the pipelines of a subsystem on the user's own parts, until Ctrl-C or SIGTERM. Start it more

@@ -3,12 +3,13 @@ import { ForestallError, systemClock } from '#core/ports'
 import { writeAlerts } from './accuracy/alerts.ts'
 import { isWorse, newestIssueMs, readAccuracy } from './accuracy/query.ts'
 import { type CommonArgs, replayPrefix } from './args.ts'
-import { findConnections, findReplay, openBroker, openCodec, openWarehouse } from './connect.ts'
+import { findConnections, findReplay, openBroker, openCodec, openRows } from './connect.ts'
 import type { ExitCode } from './errors-exit.ts'
 import { followTables } from './followed-tables.ts'
 import { signalled } from './signals.ts'
 import type { NetKind } from './train/net-fit.ts'
 import { refit, type RefitDeps, type RefitOptions, type RefitProgress } from './train/refit.ts'
+import { createWarner } from './warnings.ts'
 
 /** `forestall train`: chooses the champion of every series, now or on a schedule. */
 export interface TrainArgs extends CommonArgs {
@@ -36,9 +37,9 @@ export async function runTrain(args: TrainArgs): Promise<ExitCode> {
   const found = findConnections(args.dataDir)
   const prefix = replayPrefix(await findReplay(found, args.replayId))
   const broker = await openBroker(found, 'forestall-train')
-  const warehouse = await openWarehouse(found, prefix)
+  const warehouse = await openRows(found, prefix)
   const codec = await openCodec(found)
-  const warn = (error: Error) => process.stderr.write(`warning: ${error.message}\n`)
+  const warn = createWarner()
   const tables = followTables(broker, codec, prefix, warn)
   try {
     await codec.prepare([

@@ -2,9 +2,11 @@ import { ForestallError } from '#core/ports'
 import { createExposition, type Sample } from '#infra/observability'
 import { startWeb, type WebServer, type WebStatus } from '#infra/web'
 import type { UpArgs } from './args.ts'
+import { isListening } from './connect.ts'
 import { followerSamples } from './metrics.ts'
 import { type Session, startSession } from './session.ts'
 import type { Beside } from './session-beside.ts'
+import { portError } from './port-error.ts'
 import { signalled } from './signals.ts'
 import {
   readCounts,
@@ -14,8 +16,10 @@ import {
   type RunSummary,
   summarise,
 } from './summary.ts'
+import { createWarner } from './warnings.ts'
 
 const STATUS_EVERY_MS = 1000
+const SAME_EVERY = 10
 const NO_COUNTS: RunCounts = { windows: 0, forecasts: 0, risks: 0, decisions: 0, acks: 0 }
 
 /** Writes progress for people: to standard error, so that standard output stays the result. */
@@ -27,6 +31,8 @@ const say = (text: string): void => {
 interface Live {
   phase: string
   readonly startedAtMs: number
+  /** What was printed last, and how often it has been the same since. */
+  said: { text: string; again: number }
   counts: RunCounts
   latencyMs: RunSummary['latencyMs']
 }
@@ -37,9 +43,11 @@ interface Live {
  * Returns the exit status: 0 if nothing was lost or counted twice.
  */
 export async function runUp(args: UpArgs): Promise<number> {
+  if (hasPage(args)) await checkPort(args.port)
   const live: Live = {
     phase: 'starting',
     startedAtMs: Date.now(),
+    said: { text: '', again: 0 },
     counts: NO_COUNTS,
     latencyMs: { p50: null, p99: null },
   }
@@ -55,18 +63,20 @@ export async function runUp(args: UpArgs): Promise<number> {
       if (live.phase !== phase) say(phase)
       live.phase = phase
     },
-    onWarning: (error) => say(`warning: ${error.message}`),
+    onWarning: createWarner(say),
     onFatal: (error) => failure.reject(error),
   })
   let web: WebServer | undefined
   const looking = setInterval(() => void look(session, live), STATUS_EVERY_MS)
   try {
-    if (args.web && !args.headless) {
+    if (hasPage(args)) {
       web = await startWeb({
         port: args.port,
         warehouse: session.pipelines.warehouse,
         status: () => statusOf(session, live),
         metrics: createExposition(() => metricsOf(session)),
+      }).catch((error: unknown) => {
+        throw portError(error, 'port', '127.0.0.1', args.port)
       })
       say(
         `\n  Forestall is running: ${web.url}\n  Kafka ${session.stack.kafkaBrokers.join(',')}, ClickHouse ${session.stack.clickhouseUrl}, registry ${session.stack.registryUrl}\n  Topics and decisions of this run: ${session.prefix}*\n  Ctrl-C stops it.\n`,
@@ -99,6 +109,16 @@ export async function runUp(args: UpArgs): Promise<number> {
   }
 }
 
+const hasPage = ({ web, headless }: UpArgs): boolean => web && !headless
+
+/** Before minutes are spent on everything else. Throws CONFIG_INVALID if somebody listens there. */
+async function checkPort(port: number): Promise<void> {
+  if (port === 0 || !(await isListening(port))) return
+  throw new ForestallError('CONFIG_INVALID', `--port ${port}: something listens there already`, {
+    cure: 'Stop it, or choose another port for the dashboard with --port (0: any that is free).',
+  })
+}
+
 /** Over after the time asked for, or when the recording has ended. */
 async function untilOver(args: UpArgs, session: Session): Promise<void> {
   const time = Promise.withResolvers<void>()
@@ -115,13 +135,23 @@ async function look(session: Session, live: Live): Promise<void> {
     if (session.config.time === 'wall') live.latencyMs = await readLatency(warehouse, session.config.windowMs)
     const { windows, forecasts, decisions, acks } = live.counts
     const p99 = live.latencyMs.p99 === null ? '-' : `${Math.round(live.latencyMs.p99)} ms`
-    for (const { demo } of session.beside) say(demo.line())
-    say(
+    const lines = session.beside.map(({ demo }) => demo.line())
+    lines.push(
       `${session.truth().flows.records} flows, ${windows} windows, ${forecasts} forecasts, ${decisions} decisions, ${acks} acks, p99 to applied ${p99}`,
     )
+    sayNews(live, lines.join('\n'))
   } catch (error) {
     if (!(error instanceof ForestallError)) throw error
   }
+}
+
+/** Prints what is new; what stays the same, as while the last windows are flushed, every ten looks only. */
+function sayNews(live: Live, text: string): void {
+  const { said } = live
+  said.again = text === said.text ? said.again + 1 : 0
+  said.text = text
+  if (said.again === 0) say(text)
+  else if (said.again % SAME_EVERY === 0) say(`still ${live.phase}`)
 }
 
 function statusOf(session: Session, live: Live): WebStatus {
