@@ -1,11 +1,7 @@
-import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import { Readable } from 'node:stream'
 import { type ClickHouseClient, createClient } from '@clickhouse/client'
 import { afterAll, beforeAll, expect, inject, onTestFinished, test } from 'vitest'
@@ -14,11 +10,11 @@ import { runCli } from '../jobs/run-cli.ts'
 import { failOnLeaks } from '../support/leaks.ts'
 import { uniqueName } from '../support/unique.ts'
 import { until } from '../support/until.ts'
+import { endRouter, startRouter } from './query-router-process.ts'
 import { clientOf, type Instances, startInstances } from './query-router-world.ts'
 
 failOnLeaks()
 
-const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const env: Record<string, string> = {}
 let instances: Instances
 let folder = ''
@@ -49,40 +45,6 @@ function settings(over: object): string {
   }
   writeFileSync(file, JSON.stringify({ ...usual, ...over }))
   return file
-}
-
-interface Running {
-  readonly child: ChildProcess
-  readonly url: string
-  /** What it wrote to standard error. */
-  readonly errors: () => string
-}
-
-/** The command as a process; resolves once it says where it listens. */
-async function start(file: string, ...args: string[]): Promise<Running> {
-  const child = spawn(process.execPath, ['jobs/forestall.ts', 'query-router', file, '--json', ...args], {
-    cwd: ROOT,
-    env: { ...process.env, ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  onTestFinished(async () => {
-    if (child.exitCode !== null || child.signalCode !== null) return
-    child.kill('SIGKILL')
-    await once(child, 'exit')
-  })
-  let errors = ''
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text))
-  const [line] = (await Promise.race([
-    once(createInterface({ input: child.stdout }), 'line'),
-    once(child, 'exit').then(() => Promise.reject(new Error(`it ended: ${errors}`))),
-  ])) as [string]
-  return { child, url: (JSON.parse(line) as { url: string }).url, errors: () => errors }
-}
-
-async function end({ child }: Running, signal: NodeJS.Signals): Promise<unknown[]> {
-  const exited = once(child, 'exit')
-  child.kill(signal)
-  return exited
 }
 
 const client = (url: string): ClickHouseClient => {
@@ -134,7 +96,7 @@ test('a wrong call or file is refused with what, where and what to do, and statu
 }, 120_000)
 
 test('a port that is taken is said so', async () => {
-  const first = await start(settings({}))
+  const first = await startRouter(settings({}), env)
   const port = Number(new URL(first.url).port)
   const second = await runCli(['query-router', settings({ port })], env)
   expect(second).toMatchObject({ code: 2, stdout: '' })
@@ -143,7 +105,7 @@ test('a port that is taken is said so', async () => {
 
 test('what was acknowledged is there once after kill -9 and after SIGTERM, which ends what is under way', async () => {
   const file = settings({})
-  let router = await start(file)
+  let router = await startRouter(file, env)
   let own = client(router.url)
   await own.command({ query: TABLE('orders'), http_headers: { 'X-Forestall-Change': 'all' } })
 
@@ -180,9 +142,9 @@ test('what was acknowledged is there once after kill -9 and after SIGTERM, which
     })().catch(() => undefined)
     const goal = item + 15
     await until(() => item >= goal, { what: 'some writes' })
-    await end(router, 'SIGKILL')
+    await endRouter(router, 'SIGKILL')
     await writing
-    router = await start(file)
+    router = await startRouter(file, env)
     own = client(router.url)
     await write()
     await check()
@@ -204,7 +166,7 @@ test('what was acknowledged is there once after kill -9 and after SIGTERM, which
       ).includes('1'),
     { what: 'the slow query' },
   )
-  expect(await end(router, 'SIGTERM')).toEqual([0, null])
+  expect(await endRouter(router, 'SIGTERM')).toEqual([0, null])
   expect(await query).toHaveLength(5)
   await insert
   const stages = (): Promise<string[]> =>
@@ -213,11 +175,11 @@ test('what was acknowledged is there once after kill -9 and after SIGTERM, which
     )
   // Those of the routers that were killed are swept a day later: another router may be using them, for all anyone knows.
   const leftBehind = await stages()
-  router = await start(file)
+  router = await startRouter(file, env)
   own = client(router.url)
   await write()
   await check()
-  expect(await end(router, 'SIGTERM')).toEqual([0, null])
+  expect(await endRouter(router, 'SIGTERM')).toEqual([0, null])
   expect(await stages()).toEqual(leftBehind)
 }, 120_000)
 
@@ -228,17 +190,17 @@ test('an instance that is away does not keep the router from starting, and has i
   if (victim === undefined || other === undefined) throw new Error('no instances')
   for (const { url } of own.list) await rows(url, TABLE('orders'))
   const file = settings({ instances: own.list.map(({ name, url }) => ({ name, url })) })
-  const before = await start(file)
+  const before = await startRouter(file, env)
   const first = client(before.url)
   await first.insert({
     table: 'orders',
     values: [{ customer: 'a', item: 1, note: '' }],
     format: 'JSONEachRow',
   })
-  expect(await end(before, 'SIGTERM')).toEqual([0, null])
+  expect(await endRouter(before, 'SIGTERM')).toEqual([0, null])
   await victim.process.stop()
 
-  const router = await start(file)
+  const router = await startRouter(file, env)
   const second = client(router.url)
   await second.insert({
     table: 'orders',
@@ -263,7 +225,10 @@ test('an instance that is away does not keep the router from starting, and has i
 }, 120_000)
 
 test('100 MB of rows pass within bounded memory of the process', async () => {
-  const router = await start(settings({ tables: [{ table: 'large', keyColumn: 'customer' }], replicas: 1 }))
+  const router = await startRouter(
+    settings({ tables: [{ table: 'large', keyColumn: 'customer' }], replicas: 1 }),
+    env,
+  )
   const own = createClient({ url: router.url, request_timeout: 120_000 })
   onTestFinished(() => own.close())
   await own.command({ query: TABLE('large'), http_headers: { 'X-Forestall-Change': 'all' } })
@@ -299,59 +264,3 @@ test('100 MB of rows pass within bounded memory of the process', async () => {
   )
   expect(peak() - before).toBeLessThan(200)
 }, 150_000)
-
-test('two routers of a service: both answer, one applies the log, and the other goes on when it is killed', async () => {
-  const service = uniqueName('svc')
-  const file = settings({ service, replicas: 1 })
-  await everywhere((url) => rows(url, 'DROP TABLE IF EXISTS orders SYNC'))
-  const routers = [await start(file), await start(file)]
-  const [first, second] = routers.map(({ url }) => client(url))
-  if (first === undefined || second === undefined) throw new Error('no routers')
-  await first.command({ query: TABLE('orders'), http_headers: { 'X-Forestall-Change': 'all' } })
-  const leads = async ({ url }: Running): Promise<boolean> =>
-    (JSON.parse(await rows(`${url}/forestall/health`, '')) as { applies: boolean }).applies
-  const written: number[] = []
-  let item = 0
-  /** Writes through one and reads through the other, with the token. */
-  async function check(to: ClickHouseClient, from: ClickHouseClient): Promise<void> {
-    const values = [{ customer: 'c1', item: item++, note: '' }]
-    const search = { insert_deduplication_token: `${service}${item}` }
-    const { response_headers } = await to.insert({
-      table: 'orders',
-      values,
-      format: 'JSONEachRow',
-      clickhouse_settings: search,
-    })
-    written.push(...values.map((row) => row.item))
-    expect(await find(from, 'c1', String(response_headers['x-forestall-token']))).toEqual(written)
-  }
-  await check(first, second)
-  await check(second, first)
-  expect((await Promise.all(routers.map(leads))).filter(Boolean)).toHaveLength(1)
-
-  const at = (await leads(routers[0] as Running)) ? 0 : 1
-  const [dying, living] = [routers[at] as Running, routers[1 - at] as Running]
-  await end(dying, 'SIGKILL')
-  const survivor = client(living.url)
-  // Reads go on at once; what is written is acknowledged once the other has taken over.
-  expect(await find(survivor, 'c1')).toEqual(written)
-  await check(survivor, survivor)
-  expect(await leads(living)).toBe(true)
-  const back = await start(file)
-  await check(client(back.url), survivor)
-  // A stop hands over at once, a process that was frozen does not go on where it was.
-  expect(await end(living, 'SIGTERM')).toEqual([0, null])
-  await until(() => leads(back), { what: 'the other router leads' })
-  await check(client(back.url), client(back.url))
-  const third = await start(file)
-  back.child.kill('SIGSTOP')
-  await until(() => leads(third), { what: 'the third router leads' })
-  await check(client(third.url), client(third.url))
-  back.child.kill('SIGCONT')
-  await check(client(back.url), client(third.url))
-  expect(await leads(third)).toBe(true)
-  expect(await leads(back)).toBe(false)
-  const all = await everywhere((url) => rows(url, 'SELECT count(), uniqExact(item) FROM orders'))
-  const sums = all.map((line) => line.split('\t').map(Number))
-  expect(sums.reduce((sum, [count = 0]) => sum + count, 0)).toBe(written.length)
-}, 180_000)

@@ -41,6 +41,7 @@ export async function openRouter(
   instances: readonly { name: string; url: string }[],
   settings: Partial<QueryRouterConfig>,
   service = uniqueName('svc'),
+  login: { readonly password?: string } = {},
 ): Promise<OpenRouter & { warnings: Error[]; close(): Promise<void> }> {
   const broker = createBroker({
     bootstrapBrokers: inject('kafkaBrokers').split(','),
@@ -61,6 +62,7 @@ export async function openRouter(
     codec,
     clock: systemClock,
     random: mulberry32(1),
+    ...login,
     onWarning: (error) => warnings.push(error),
   })
   return Object.assign(opened, {

@@ -4,21 +4,22 @@ import { systemClock } from '#core/ports'
 import { createBroker } from '#infra/kafka'
 import { createRegistryClient } from '#infra/registry'
 import type { DataMoveState } from '#schemas'
-import { type OpenMover, openMover } from '../../jobs/query-router-moves.ts'
-import { queryRouterConfig } from '../../jobs/query-router-config.ts'
-import { failOnLeaks } from '../support/leaks.ts'
-import { uniqueName } from '../support/unique.ts'
-import { until } from '../support/until.ts'
-import { clientOf, type Instances, openRouter, startInstances } from './query-router-world.ts'
+import { type OpenMover, openMover } from '../../../jobs/query-router-moves.ts'
+import { queryRouterConfig } from '../../../jobs/query-router-config.ts'
+import { failOnLeaks } from '../../support/leaks.ts'
+import { uniqueName } from '../../support/unique.ts'
+import { until } from '../../support/until.ts'
+import { openRouter } from '../query-router-world.ts'
+import { openServers, type Servers } from './world.ts'
 
 failOnLeaks()
 
 const SEGMENTS = 8
-let instances: Instances
+let servers: Servers
 beforeAll(async () => {
-  instances = await startInstances(2)
+  servers = await openServers(2)
 })
-afterAll(() => instances.stop())
+afterAll(() => servers.stop())
 
 const TABLE = 'CREATE TABLE orders (k String, n UInt64) ENGINE = MergeTree PARTITION BY n % 3 ORDER BY k'
 
@@ -27,16 +28,17 @@ async function openWorld(service: string, reversibleMs: number) {
   const settings = {
     segments: SEGMENTS,
     partitions: 2,
-    tables: [{ database: 'default', table: 'orders', keyColumn: 'k', keyType: 'string' as const }],
+    tables: [{ database: servers.database, table: 'orders', keyColumn: 'k', keyType: 'string' as const }],
     changes: 'all' as const,
     bindSessions: false,
+    ...servers.user,
   }
-  const router = await openRouter(instances.list, settings, service)
+  const router = await openRouter(servers.list, settings, service, servers.password)
   const broker = createBroker({ bootstrapBrokers: inject('kafkaBrokers').split(','), clientId: 'moves' })
   const codec = createCodec(createRegistryClient({ url: inject('registryUrl') }))
   const config = queryRouterConfig({
     service,
-    instances: instances.list.map(({ name, url }) => ({ name, url })),
+    instances: servers.list.map(({ name, url }) => ({ name, url })),
     ...settings,
   })
   const phases: string[] = []
@@ -50,13 +52,14 @@ async function openWorld(service: string, reversibleMs: number) {
     clock: systemClock,
     topicPrefix: `${service}.`,
     replayId: null,
+    ...servers.password,
     id: 'test',
     reversibleMs,
     onPhase: ({ phase }: DataMoveState) => phases.push(phase),
     onPause: (elapsedMs) => pauses.push(elapsedMs),
     onWarning: (error) => warnings.push(error),
   })
-  const client = clientOf(router.router.url)
+  const client = servers.client(router.router.url)
   return {
     router,
     mover: moves.mover,
@@ -143,10 +146,12 @@ test('a segment moves under inserts, back, and for good, and loses nothing', asy
     expect(writer.counts.get('k0')).toBeGreaterThan(4)
     await writer.stop()
     for (const key of keys) expect(await countOf(world, key)).toBe(writer.counts.get(key))
-    const left = await clientOf(instances.list[0]?.url as string)
-      .query({ query: "SELECT count() AS c FROM system.tables WHERE database = 'forestall_moves'" })
-      .then((result) => result.json<{ c: string }>())
-    expect(Number(left.data[0]?.c)).toBe(0)
+    const direct = servers.client(servers.list[0]?.url as string)
+    const left = await direct.query({
+      query: `SELECT count() AS c FROM system.tables WHERE database = 'forestall_moves' AND name LIKE '%${servers.database}%'`,
+    })
+    expect((await left.json<{ c: string }>()).data).toEqual([{ c: '0' }])
+    await direct.close()
     expect(world.warnings).toEqual([])
   } finally {
     await world.close()

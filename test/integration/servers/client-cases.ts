@@ -159,15 +159,18 @@ export const CLIENT_CASES: readonly ClientCase[] = [
   {
     name: 'the id of a query comes back',
     run: async (client, table) => {
-      const read = await client.query({ query: 'SELECT 1', query_id: 'abc-1' })
+      // A server refuses an id that another query still has.
+      const [readId, writtenId] = [`${table}-1`, `${table}-2`]
+      const read = await client.query({ query: 'SELECT 1', query_id: readId })
       await read.text()
       const written = await client.insert({
         table,
         values: rows(1),
         format: 'JSONEachRow',
-        query_id: 'abc-2',
+        query_id: writtenId,
       })
-      return [read.query_id, written.query_id, written.executed, written.summary?.written_rows]
+      const sameIds = [read.query_id === readId, written.query_id === writtenId]
+      return [sameIds, written.executed, written.summary?.written_rows]
     },
   },
   {
