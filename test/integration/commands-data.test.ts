@@ -1,10 +1,6 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import { credentials } from '@grpc/grpc-js'
 import { afterAll, beforeAll, expect, inject, onTestFinished, test } from 'vitest'
 import { type Ack, type DataScaleBody, topicSpec } from '#schemas'
@@ -15,24 +11,21 @@ import { createBroker } from '#infra/kafka'
 import { createRegistryClient } from '#infra/registry'
 import { scalerService } from '../../infra/keda/scaler.ts'
 import { replayPrefix } from '../../jobs/args.ts'
-import { runCli } from '../jobs/run-cli.ts'
+import { runCli, startCli } from '../jobs/run-cli.ts'
 import { failOnLeaks } from '../support/leaks.ts'
+import { stackEnv } from '../support/stack-env.ts'
 import { uniqueName } from '../support/unique.ts'
 import { until } from '../support/until.ts'
 
 failOnLeaks()
 
-const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const REPLAY = uniqueName('data')
 const PREFIX = replayPrefix(REPLAY)
-const env: Record<string, string> = {}
+const env = stackEnv()
 let broker: Broker
 let codec: RecordCodec
 
 beforeAll(async () => {
-  env['KAFKA_BROKERS'] = inject('kafkaBrokers')
-  env['CLICKHOUSE_URL'] = inject('clickhouseUrl')
-  env['SCHEMA_REGISTRY_URL'] = inject('registryUrl')
   broker = createBroker({ bootstrapBrokers: inject('kafkaBrokers').split(','), clientId: 'commands-data' })
   codec = createCodec(createRegistryClient({ url: inject('registryUrl') }))
   const admin = broker.admin()
@@ -125,18 +118,8 @@ async function readAcks(): Promise<Ack[]> {
 
 test('scaler tells KEDA each count as it is decided, and acknowledges it', async () => {
   const first = await writeDecision(3)
-  const child = spawn(
-    process.execPath,
-    ['jobs/forestall.ts', 'scaler', '--port', '0', '--replay-id', REPLAY, '--json'],
-    { cwd: ROOT, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'inherit'] },
-  )
-  onTestFinished(async () => {
-    if (child.exitCode !== null) return
-    child.kill('SIGKILL')
-    await once(child, 'exit')
-  })
-  const lines = createInterface({ input: child.stdout })
-  const [line] = (await once(lines, 'line')) as [string]
+  const scaler = startCli(['scaler', '--port', '0', '--replay-id', REPLAY, '--json'], env)
+  const line = await scaler.firstLine()
   const { address } = JSON.parse(line) as { address: string }
   const Client = scalerService()
   const client = new Client(address, credentials.createInsecure())
@@ -162,6 +145,5 @@ test('scaler tells KEDA each count as it is decided, and acknowledges it', async
     readAcks().then((acks) => acks.filter((a) => a.state === 'applied').map((a) => a.decision_id))
   await until(async () => (await applied()).length === 2, { what: '2 acks' })
   expect(await applied()).toEqual([first, second])
-  child.kill('SIGTERM')
-  expect(await once(child, 'exit')).toEqual([0, null])
+  expect((await scaler.end('SIGTERM'))[0]).toBe(0)
 })

@@ -4,7 +4,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, inject, test } from 'vitest'
+import { afterAll, expect, inject, test } from 'vitest'
 import { createCodec } from '#core/codec'
 import { systemClock } from '#core/ports'
 import { createBroker } from '#infra/kafka'
@@ -13,6 +13,7 @@ import { replayPrefix } from '../../jobs/args.ts'
 import { followTables } from '../../jobs/followed-tables.ts'
 import { runCli } from '../jobs/run-cli.ts'
 import { failOnLeaks } from '../support/leaks.ts'
+import { stackEnv } from '../support/stack-env.ts'
 import { uniqueName } from '../support/unique.ts'
 import { until } from '../support/until.ts'
 import { eventsKnownAt } from '#core/forecasting'
@@ -22,7 +23,7 @@ failOnLeaks()
 
 const REPLAY = uniqueName('calendar').replaceAll('_', '-')
 const PREFIX = replayPrefix(REPLAY)
-const env: Record<string, string> = {}
+const env = stackEnv()
 const folder = mkdtempSync(join(tmpdir(), 'calendar-'))
 const day = (ahead: number): string =>
   new Date(systemClock.nowMs() + ahead * 86_400_000).toISOString().slice(0, 10).replaceAll('-', '')
@@ -55,12 +56,6 @@ async function importFrom(from: string, ...args: string[]) {
   )
   return { ...result, counts: JSON.parse(result.stdout || '{}') as Record<string, unknown> }
 }
-
-beforeAll(() => {
-  env['KAFKA_BROKERS'] = inject('kafkaBrokers')
-  env['CLICKHOUSE_URL'] = inject('clickhouseUrl')
-  env['SCHEMA_REGISTRY_URL'] = inject('registryUrl')
-})
 
 afterAll(async () => {
   rmSync(folder, { recursive: true })

@@ -1,33 +1,26 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, inject, onTestFinished, test } from 'vitest'
-import { type RouteBody, type RouteDecision, topicSpec } from '#schemas'
+import { type RouteDecision, topicSpec } from '#schemas'
 import { createCodec } from '#core/codec'
-import { makeDecision } from '#core/decisions'
-import { mulberry32 } from '#core/ports'
 import { createBroker } from '#infra/kafka'
 import { createRegistryClient } from '#infra/registry'
 import { replayPrefix } from '../../jobs/args.ts'
+import { type RunningCli, startCli } from '../jobs/run-cli.ts'
 import { failOnLeaks } from '../support/leaks.ts'
+import { routeDecision } from '../support/route-decision.ts'
+import { stackEnv } from '../support/stack-env.ts'
 import { uniqueName } from '../support/unique.ts'
 import { until } from '../support/until.ts'
 import { type Instances, startInstances } from './query-router-world.ts'
 
 failOnLeaks()
 
-const ROOT = fileURLToPath(new URL('../../', import.meta.url))
-const env: Record<string, string> = {}
 let instances: Instances
 let folder = ''
 
 beforeAll(async () => {
-  env['KAFKA_BROKERS'] = inject('kafkaBrokers')
-  env['SCHEMA_REGISTRY_URL'] = inject('registryUrl')
-  env['CLICKHOUSE_URL'] = inject('clickhouseUrl')
   folder = mkdtempSync(join(tmpdir(), 'metrics-commands-'))
   instances = await startInstances(2)
 })
@@ -36,39 +29,14 @@ afterAll(async () => {
   rmSync(folder, { recursive: true })
 })
 
-interface Running {
-  /** Where its metrics are. */
-  readonly url: string
-  readonly printed: () => string
-  /** Ends it as an operator does; resolves with its exit code. */
-  readonly stop: () => Promise<unknown>
-}
-
 /** A command with `--metrics 0`; resolves once it says where they are. */
-async function start(...args: string[]): Promise<Running> {
-  const all = ['jobs/forestall.ts', ...args, '--metrics', '0']
-  const child = spawn(process.execPath, all, { cwd: ROOT, env: { ...process.env, ...env } })
-  onTestFinished(async () => {
-    if (child.exitCode !== null || child.signalCode !== null) return
-    child.kill('SIGTERM')
-    await once(child, 'exit')
-  })
-  let [errors, printed] = ['', '']
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text))
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (printed += text))
-  const url = await until(() => /metrics at (\S+)\n/.exec(errors)?.[1] ?? '', {
+async function start(...args: string[]): Promise<{ running: RunningCli; url: string }> {
+  const running = startCli([...args, '--metrics', '0'], stackEnv())
+  const url = await until(() => /metrics at (\S+)\n/.exec(running.stderr())?.[1] ?? '', {
     timeoutMs: 60_000,
     what: 'its metrics',
   })
-  return {
-    url,
-    printed: () => printed,
-    stop: async () => {
-      const exited = once(child, 'exit')
-      child.kill('SIGTERM')
-      return (await exited)[0]
-    },
-  }
+  return { running, url }
 }
 
 const scrape = async (url: string): Promise<string> => (await fetch(url)).text()
@@ -96,11 +64,8 @@ test('a router tells what it was asked, how its replicas do, and how far behind 
     acknowledge: 'first',
   }
   writeFileSync(file, JSON.stringify(config))
-  const { url, printed, stop } = await start('query-router', file, '--json', '--for', '10m')
-  const router = await until(() => /"url":"([^"]+)"/.exec(printed())?.[1] ?? '', {
-    timeoutMs: 60_000,
-    what: 'its address',
-  })
+  const { running, url } = await start('query-router', file, '--json', '--for', '10m')
+  const { url: router } = JSON.parse(await running.firstLine()) as { url: string }
   const send = async (sql: string, headers: Record<string, string> = {}): Promise<number> => {
     const answer = await fetch(router, { method: 'POST', body: sql, headers })
     await answer.text()
@@ -148,7 +113,7 @@ test('a router tells what it was asked, how its replicas do, and how far behind 
     { timeoutMs: 60_000, everyMs: 200, what: 'the replica is down and behind' },
   )
   // Not only after the ten minutes.
-  expect(await stop()).toBe(0)
+  expect(await running.end('SIGTERM')).toEqual([0, null])
 }, 180_000)
 
 test('a follower tells what it has put into force, how old that is, and what it has acknowledged', async () => {
@@ -166,27 +131,8 @@ test('a follower tells what it has put into force, how old that is, and what it 
   const codec = createCodec(createRegistryClient({ url: inject('registryUrl') }))
   await codec.prepare([{ topic, record: 'RouteDecision' }])
   const issuedAtMs = Date.now() - 5000
-  const decision = makeDecision<RouteBody>({
-    subsystem: 'traffic-routing',
-    entity: 'paris>web',
-    body: {
-      stream: 'paris>web',
-      paths: [{ path_id: 'p1', region: 'west', weight: 1 }],
-      assignments: [],
-      region_owner: '',
-    },
-    previous: null,
-    issuedAtMs,
-    lifeMs: 600_000,
-    mode: 'apply',
-    replayId,
-    reason: { risk: 0.4, drivers: [], q10: 1, q50: 2, q90: 3, cost_now: 2, cost_after: 1 },
-    inputs: [],
-    modelVersion: 'm1',
-    policyVersion: 'p1',
-    random: mulberry32(3),
-  }) as RouteDecision
-  const { url, stop } = await start(
+  const decision = routeDecision({ west: 1 }, { issuedAtMs, replayId }) as RouteDecision
+  const { running, url } = await start(
     'follow',
     '--table',
     '--id',
@@ -218,5 +164,5 @@ test('a follower tells what it has put into force, how old that is, and what it 
   expect(of('acks_total')).toBeGreaterThan(0)
   expect(of('ack_failures_total')).toBe(0)
   expect(of('follower_caught_up')).toBe(1)
-  expect(await stop()).toBe(0)
+  expect(await running.end('SIGTERM')).toEqual([0, null])
 }, 180_000)
