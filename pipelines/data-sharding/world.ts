@@ -1,6 +1,7 @@
 import type { Forecast, PipelineFeature, ServiceFeature } from '#schemas'
 import type { KnownEvent } from '#core/forecasting'
 import type { ByteReader, ByteWriter } from '#core/math'
+import { ForestallError } from '#core/ports'
 import { announcedWork } from './calendar.ts'
 import { Capacities } from './capacities.ts'
 import { readShares } from './bodies.ts'
@@ -10,6 +11,8 @@ import { Flow, type Layout, rendezvousLayout, type Strength, strengthOf } from '
 import { type PolicyResult, ShardPolicy } from './policy.ts'
 import { ScalePolicy, type ScaleWish } from './scale-policy.ts'
 
+/** Changes with the form of the state, but for that of the placement policy, which has a version of its own. */
+const STATE_VERSION = 'service-world-2'
 const DAYS = 7
 const LEVEL_RATE = 0.01
 
@@ -157,7 +160,9 @@ export class ServiceWorld {
     return Math.max(0, this.#wish.q99 - instances * capacity)
   }
 
+  /** Appends the state. */
   encode(out: ByteWriter): void {
+    out.text(STATE_VERSION)
     this.#policy.encode(out)
     this.#scale.encode(out)
     out.varint(this.#recent.length)
@@ -167,7 +172,10 @@ export class ServiceWorld {
     this.#capacities.encode(out)
   }
 
+  /** Reads a state of the same service. Throws STATE_UNREADABLE for that of another version. */
   decode(from: ByteReader): void {
+    if (from.text() !== STATE_VERSION)
+      throw new ForestallError('STATE_UNREADABLE', `the state is not one of ${STATE_VERSION}`)
     this.#policy.decode(from)
     this.#scale.decode(from)
     this.#recent.splice(0, Infinity, ...Array.from({ length: from.varint() }, () => from.varint()))

@@ -3,6 +3,7 @@ import type { PipelineFeature, ServiceFeature } from '#schemas'
 import { fillableTables } from '#core/forecasting'
 import { ByteReader, ByteWriter } from '#core/math'
 import { dataConfig } from '#data-sharding'
+import { POLICY_VERSION } from '../../pipelines/data-sharding/policy.ts'
 import { ServiceWorld } from '../../pipelines/data-sharding/world.ts'
 
 const WINDOW_MS = 60_000
@@ -194,4 +195,21 @@ test('asks for all instances, not for the fewest, where even all of them could n
     wished.push(world.scale(6).wish.instances)
   }
   expect(new Set(wished)).toEqual(new Set([6]))
+})
+
+test('a state of another form is refused, not read as what it is not', () => {
+  const [service = SERVICE] = config.services
+  const out = new ByteWriter()
+  new ServiceWorld(config, service).encode(out)
+  const state = out.take()
+  const restored = (bytes: Uint8Array) => () =>
+    new ServiceWorld(config, service).decode(new ByteReader(bytes))
+  expect(restored(state)).not.toThrow()
+  // Before it had a version of its own, it began with that of the placement policy.
+  const version = new ByteReader(state)
+  version.text()
+  const unversioned = version.bytes(version.remaining)
+  expect(new ByteReader(unversioned).text()).toBe(POLICY_VERSION)
+  for (const other of [unversioned, Uint8Array.from(state, (byte, i) => (i === 1 ? byte ^ 1 : byte))])
+    expect(restored(other)).toThrow(expect.objectContaining({ code: 'STATE_UNREADABLE' }))
 })
