@@ -2,29 +2,28 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, inject, onTestFinished, test } from 'vitest'
-import { type RouteBody, type RouteDecision, topicSpec } from '#schemas'
+import { type RouteDecision, topicSpec } from '#schemas'
 import { createCodec, type RecordCodec } from '#core/codec'
-import { makeDecision } from '#core/decisions'
-import { type Broker, mulberry32 } from '#core/ports'
+import type { Broker } from '#core/ports'
 import { createBroker } from '#infra/kafka'
 import { createRegistryClient } from '#infra/registry'
 import { replayPrefix } from '../../jobs/args.ts'
 import { haproxyMissing, startBench } from '../infra/haproxy/bench.ts'
 import { runCli } from '../jobs/run-cli.ts'
 import { failOnLeaks } from '../support/leaks.ts'
+import { routeDecision } from '../support/route-decision.ts'
+import { stackEnv } from '../support/stack-env.ts'
 import { uniqueName } from '../support/unique.ts'
 
 failOnLeaks()
 
 const dir = mkdtempSync(join(tmpdir(), 'forestall-apply-'))
-const env: Record<string, string> = {}
+const env = stackEnv()
 const topics: string[] = []
 let broker: Broker
 let codec: RecordCodec
 
 beforeAll(() => {
-  env['KAFKA_BROKERS'] = inject('kafkaBrokers')
-  env['SCHEMA_REGISTRY_URL'] = inject('registryUrl')
   broker = createBroker({ bootstrapBrokers: inject('kafkaBrokers').split(','), clientId: 'commands-apply' })
   codec = createCodec(createRegistryClient({ url: inject('registryUrl') }))
 })
@@ -57,29 +56,8 @@ test.skipIf(HAPROXY !== '')(`follow --haproxy sets weights by the map ${HAPROXY}
   )
   await createTopics([routes, acks].filter((spec) => spec !== undefined))
   await codec.prepare([{ topic: 'decisions.traffic.routes', record: 'RouteDecision' }])
-  const decision = makeDecision<RouteBody>({
-    subsystem: 'traffic-routing',
-    entity: 'paris>web',
-    body: {
-      stream: 'paris>web',
-      paths: [
-        { path_id: 'p1', region: 'region-1', weight: 0.75 },
-        { path_id: 'p2', region: 'region-2', weight: 0.25 },
-      ],
-      assignments: [],
-      region_owner: '',
-    },
-    previous: null,
-    issuedAtMs: Date.now(),
-    lifeMs: 600_000,
-    mode: 'apply',
-    replayId,
-    reason: { risk: 0.4, drivers: [], q10: 1, q50: 2, q90: 3, cost_now: 2, cost_after: 1 },
-    inputs: [],
-    modelVersion: 'm1',
-    policyVersion: 'p1',
-    random: mulberry32(3),
-  }) as RouteDecision
+  const shares = { 'region-1': 0.75, 'region-2': 0.25 }
+  const decision = routeDecision(shares, { replayId }) as RouteDecision
   const value = codec.encode('decisions.traffic.routes', 'RouteDecision', decision)
   await write(routes?.name ?? '', 'paris>web', value)
   const map = join(dir, 'routes.json')

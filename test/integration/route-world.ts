@@ -1,11 +1,9 @@
 import { type Ack, type RouteBody, topicSpec } from '#schemas'
 import type { RecordCodec } from '#core/codec'
-import { makeDecision } from '#core/decisions'
-import { type Broker, type Decision, type DecodeDecision, mulberry32, systemClock } from '#core/ports'
+import { type Broker, type Decision, type DecodeDecision, systemClock } from '#core/ports'
+import { routeDecision } from '../support/route-decision.ts'
 import { uniqueName } from '../support/unique.ts'
 import { until } from '../support/until.ts'
-
-const random = mulberry32(11)
 
 /** Topics of one test, with what reads and writes them. */
 export interface RouteWorld {
@@ -19,35 +17,12 @@ export interface RouteWorld {
 }
 
 /** A decision that gives west this share of the stream and east the rest. */
-export function route(
+export const route = (
   stream: string,
   west: number,
   previous: Decision<RouteBody> | null = null,
   lifeMs = 600_000,
-): Decision<RouteBody> {
-  return makeDecision<RouteBody>({
-    subsystem: 'traffic-routing',
-    entity: stream,
-    body: {
-      stream,
-      paths: [
-        { path_id: 'p1', region: 'west', weight: west },
-        { path_id: 'p2', region: 'east', weight: 1 - west },
-      ],
-      assignments: [],
-      region_owner: '',
-    },
-    previous,
-    issuedAtMs: systemClock.nowMs(),
-    lifeMs,
-    mode: 'apply',
-    reason: { risk: 0.4, drivers: ['test'], q10: 1, q50: 2, q90: 3, cost_now: 2, cost_after: 1 },
-    inputs: [],
-    modelVersion: 'm1',
-    policyVersion: 'p1',
-    random,
-  })
-}
+): Decision<RouteBody> => routeDecision({ west, east: 1 - west }, { entity: stream, previous, lifeMs })
 
 /** Creates the topics under a prefix of their own. */
 export async function createRouteWorld(broker: Broker, codec: RecordCodec): Promise<RouteWorld> {
