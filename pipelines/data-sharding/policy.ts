@@ -10,6 +10,7 @@ import {
   evenStrength,
   Flow,
   hotReplicas,
+  isQuiet,
   type Layout,
   type PlanScope,
   putLayout,
@@ -20,11 +21,12 @@ import {
   strengthOf,
   type Style,
   takeLayout,
+  totalWork,
 } from './placement/index.ts'
 import { putList, putNumbers, takeList, takeNumbers } from './predict/index.ts'
 
 /** Version of what decides: it goes into every decision. */
-export const POLICY_VERSION = 'data-sharding-4'
+export const POLICY_VERSION = 'data-sharding-5'
 
 /** What the policy decides within. */
 export interface PolicyOptions extends PlanScope {
@@ -52,7 +54,7 @@ const START = 48
 const REGRET: RegretRule = { memory: MEMORY, least: 0.9, deviations: 2.5, most: 0.15 }
 /** Getting to another layout is paid for by later steps, too: this share of its copies must have paid before. */
 const PAID = 0.25
-/** Steps with less than this share of the usual work do not count: nobody waits then. */
+/** With less than this share of the usual work nobody waits: such a step does not count, and nothing is moved for its sake. */
 const QUIET = 0.25
 /** A load this many standard deviations above what was expected is taken to last: at this share of it. */
 const SURPRISE = 4
@@ -163,9 +165,7 @@ export class ShardPolicy {
     const { instances } = this.options
     const strength = input.capacities === undefined ? evenStrength(instances) : strengthOf(input.capacities)
     this.#learn(input.last)
-    const usual = this.#hot.reduce((a, b) => a + b, 0)
-    const isQuiet = input.last.reduce((a, b) => a + b, 0) < QUIET * usual
-    const step = { came: input.last, isQuiet, strength }
+    const step = { came: input.last, quietBelow: QUIET * totalWork(this.#hot), strength }
     const works = this.#works(input)
     this.#score(works, step)
     this.#choose()
@@ -183,13 +183,13 @@ export class ShardPolicy {
   }
 
   /** The layout goes on as the plan that is followed would, or to where that one is. */
-  #go(work: Float64Array, mean: Float64Array, { strength }: ContenderStep): number {
+  #go(work: Float64Array, mean: Float64Array, step: ContenderStep): number {
     const { limits } = this.options
     const followed = this.#contenders[this.#followed]!
-    if (!this.#isApproaching) return followed.move(work, this.layout, strength)
+    if (!this.#isApproaching) return followed.move(work, this.layout, step)
     const copies = approach(mean, this.layout, followed.layout, limits)
     const left = { copies: limits.copies - copies, cap: limits.cap }
-    const moved = copies + evacuate(mean, this.layout, strength, left, followed.layout)
+    const moved = copies + evacuate(mean, this.layout, step.strength, left, followed.layout)
     const isThere = distance(this.layout, followed.layout) === 0
     this.#isApproaching = this.#isFixed(this.#followed) || !isThere
     return moved
@@ -207,7 +207,7 @@ export class ShardPolicy {
   #score(works: Record<Basis, Float64Array>, step: ContenderStep): void {
     const { routing, day } = this.options
     this.#flow.route(step.came, this.#serving, routing, step.strength)
-    const ours = stepCost(step.isQuiet ? 1 : this.#flow.imbalance(), this.#copies)
+    const ours = stepCost(isQuiet(step) ? 1 : this.#flow.imbalance(), this.#copies)
     this.#serving.copyFrom(this.layout)
     const memory = Math.max(1 / MEMORY, 1 / this.#steps)
     const hot = this.#hotTarget(step)

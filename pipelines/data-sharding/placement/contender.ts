@@ -1,6 +1,6 @@
 import type { ByteReader, ByteWriter } from '#core/math'
 import { distance } from './approach.ts'
-import { stepCost } from './cost.ts'
+import { stepCost, totalWork } from './cost.ts'
 import { evacuate } from './evacuate.ts'
 import type { Flow, Routing } from './flow.ts'
 import { type Layout, rendezvousLayout } from './layout.ts'
@@ -20,10 +20,13 @@ export interface PlanScope {
 export interface ContenderStep {
   /** Work that came in the last step, by segment. */
   readonly came: Float64Array
-  /** Too little came for anybody to wait: balance does not count. */
-  readonly isQuiet: boolean
+  /** With less work than this in a step nobody waits. */
+  readonly quietBelow: number
   readonly strength: Strength
 }
+
+/** Too little came for anybody to wait: balance does not count. */
+export const isQuiet = ({ came, quietBelow }: ContenderStep): boolean => totalWork(came) < quietBelow
 
 /** Appends a layout. */
 export const putLayout = (out: ByteWriter, layout: Layout): void => out.bytes(layout.has)
@@ -67,13 +70,17 @@ export class Contender<Name extends string> {
 
   /** Serves what came, then plans for the work expected; returns what the step cost. */
   plan(step: ContenderStep, work: Float64Array, flow: Flow): number {
-    return this.#step(step, flow, () => this.move(work, this.layout, step.strength))
+    return this.#step(step, flow, () => this.move(work, this.layout, step))
   }
 
-  /** Goes one step on from any layout as this plan would; returns the copies started. */
-  move(work: Float64Array, layout: Layout, strength: Strength): number {
+  /**
+   * Goes one step on from any layout as this plan would; returns the copies started. Where a quiet step is expected only
+   * what would be unreachable is placed elsewhere: a layout for the few reads of a night would be undone in the morning.
+   */
+  move(work: Float64Array, layout: Layout, { strength, quietBelow }: ContenderStep): number {
     const { limits } = this.#scope
     const copies = evacuate(work, layout, strength, limits)
+    if (totalWork(work) < quietBelow) return copies
     const left = { copies: limits.copies - copies, cap: limits.cap }
     return copies + this.#mover.plan(work, layout, left, strength)
   }
@@ -89,9 +96,9 @@ export class Contender<Name extends string> {
     })
   }
 
-  #step({ came, isQuiet, strength }: ContenderStep, flow: Flow, plan: () => number): number {
-    flow.route(came, this.#serving, this.#scope.routing, strength)
-    const ratio = isQuiet ? 1 : flow.imbalance()
+  #step(step: ContenderStep, flow: Flow, plan: () => number): number {
+    flow.route(step.came, this.#serving, this.#scope.routing, step.strength)
+    const ratio = isQuiet(step) ? 1 : flow.imbalance()
     this.#serving.copyFrom(this.layout)
     return stepCost(ratio, plan())
   }

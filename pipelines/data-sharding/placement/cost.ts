@@ -6,3 +6,10 @@ const WORST = 1
 /** What a step costs: imbalance (largest load over the mean) beyond 1.05, at most 1 so that one accident does not decide, and copies. */
 export const stepCost = (ratio: number, copies: number): number =>
   Math.min(WORST, Math.max(0, ratio - EVEN)) + COPY_PRICE * copies
+
+/** All work of a step. */
+export function totalWork(work: Float64Array): number {
+  let total = 0
+  for (const w of work) total += w
+  return total
+}

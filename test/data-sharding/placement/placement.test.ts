@@ -294,7 +294,7 @@ describe('the policy', () => {
   test('refuses the state of another version', () => {
     const out = new ByteWriter()
     out.bytes(new Uint8Array(4096).fill(1))
-    expect(() => new ShardPolicy(options).decode(new ByteReader(out.take()))).toThrow('data-sharding-4')
+    expect(() => new ShardPolicy(options).decode(new ByteReader(out.take()))).toThrow('data-sharding-5')
   })
 
   test('follows another plan once the one in force costs more than it takes to get there', () => {
@@ -307,6 +307,31 @@ describe('the policy', () => {
     const { followed, costs } = policy.step({ last: flat, mean: wrong(200), deviation: flat })
     expect(followed).not.toMatch(/^forecast/)
     expect(costs.get(followed)).toBeLessThan(0.5 * (costs.get('forecast') ?? Number.NaN))
+  })
+
+  test('nothing moves for the few reads of a night, except off an instance that is down', () => {
+    const policy = new ShardPolicy(options)
+    const deviation = new Float64Array(SEGMENTS).fill(1)
+    const isNight = (t: number) => t % options.day < options.day / 4
+    // By day all segments are as hot as each other, by night another one has all of the few reads each time.
+    const load = (t: number) =>
+      Float64Array.from({ length: SEGMENTS }, (_, s) => (isNight(t) ? (s === t % SEGMENTS ? 40 : 0) : 10))
+    const step = (t: number, up = 1) =>
+      policy.step({
+        last: load(t),
+        mean: load(t + 2),
+        deviation,
+        capacities: [1, up, 1, 1].slice(0, options.instances),
+      })
+    let night = 0
+    const evening = 8 * options.day - 2
+    for (let t = 0; t < evening; t++) {
+      const { copies } = step(t)
+      if (t > 2 * options.day && isNight(t + 2)) night += copies
+    }
+    expect(night).toBe(0)
+    step(evening, 0)
+    for (let s = 0; s < SEGMENTS; s++) expect(policy.layout.holders(s).some((i) => i !== 1)).toBe(true)
   })
 
   test('spare replicas do not run after a hot spot that moves', () => {
