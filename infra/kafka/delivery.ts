@@ -46,6 +46,8 @@ export interface DeliveryHandlers {
   onMoved(partition: ReadPartition): void
   /** Something has left the queue. */
   onTaken(): void
+  /** Nothing of this answer waits any more. */
+  onDone(answer: Buffer): void
   onError(error: unknown, partition: ReadPartition): void
 }
 
@@ -57,6 +59,8 @@ export function createDelivery(handlers: DeliveryHandlers, reuseBuffers = false)
   const cursor = new BatchCursor()
   const lz4 = reuseBuffers ? new Lz4Decoder() : undefined
   const queue: Item[] = []
+  /** Batches that are left, by answer. */
+  const left = new Map<Buffer, number>()
   let bytes = 0
   let running: Promise<void> | null = null
 
@@ -73,17 +77,24 @@ export function createDelivery(handlers: DeliveryHandlers, reuseBuffers = false)
     if (!partition.stopped) handlers.onMoved(partition)
   }
 
+  function done(answer: Buffer): void {
+    const others = (left.get(answer) as number) - 1
+    if (others > 0) return void left.set(answer, others)
+    left.delete(answer)
+    handlers.onDone(answer)
+  }
+
   async function run(): Promise<void> {
     let turnAt = performance.now()
     for (let item = queue.shift(); item !== undefined; item = queue.shift()) {
       bytes -= item.batch.end - item.batch.at
       handlers.onTaken()
-      if (item.partition.round !== item.round) continue
       try {
-        await deliver(item)
+        if (item.partition.round === item.round) await deliver(item)
       } catch (error) {
         handlers.onError(error, item.partition)
       }
+      done(item.batch.buffer)
       if (performance.now() - turnAt > TURN_MS) {
         await nextTurn()
         turnAt = performance.now()
@@ -96,6 +107,7 @@ export function createDelivery(handlers: DeliveryHandlers, reuseBuffers = false)
     push(partition, batches) {
       for (const batch of batches) {
         queue.push({ partition, round: partition.round, batch })
+        left.set(batch.buffer, (left.get(batch.buffer) ?? 0) + 1)
         bytes += batch.end - batch.at
       }
       if (queue.length > 0) running ??= Promise.resolve().then(run)

@@ -1,5 +1,6 @@
 import { createAPI, fetchV12, fetchV17 } from '@platformatic/kafka'
 import type { Reader } from '@platformatic/kafka'
+import type { AnswerBuffers } from './answer-buffers.ts'
 import type { Api } from './apis.ts'
 
 /** A transaction that was aborted: batches of `producerId` from `firstOffset` up to its abort marker are void. */
@@ -134,10 +135,10 @@ export interface FetchTopic {
 export type FetchArguments = [number, number, number, number, number, number, FetchTopic[], [], string]
 
 /** The request of the library with our response: `version` 12 to 17. */
-export function createFetchApi(version: number): Api<FetchArguments, RawFetch> {
+export function createFetchApi(version: number, memory?: AnswerBuffers): Api<FetchArguments, RawFetch> {
   const byName = version < 13
   const parse = (_correlationId: number, _key: number, _version: number, reader: Reader): RawFetch =>
-    parseFetch(reader.buffer.slice(reader.position), byName)
+    parseFetch(memory?.join(reader.buffer, reader.position) ?? reader.buffer.slice(reader.position), byName)
   return createAPI<FetchArguments, RawFetch>(
     1,
     version,

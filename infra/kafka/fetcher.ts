@@ -1,5 +1,6 @@
 import type { RecordCursor, TopicPartition } from '#core/ports'
 import { ForestallError, partitionKey } from '#core/ports'
+import { AnswerBuffers } from './answer-buffers.ts'
 import type { Api } from './apis.ts'
 import type { Cluster, Lane } from './cluster.ts'
 import { createDelivery, type DeliveryHandlers } from './delivery.ts'
@@ -82,6 +83,7 @@ export function createFetcher(options: FetcherOptions): Fetcher {
     onTaken: () => {
       if (full && delivery.queuedBytes() < maxBytes) pump()
     },
+    onDone: (answer) => memory?.giveBack(answer),
     onError: (error, p) => {
       const corrupt = error instanceof ForestallError && error.code === 'BATCH_CORRUPT'
       if (corrupt) stop(p)
@@ -89,6 +91,7 @@ export function createFetcher(options: FetcherOptions): Fetcher {
       report(error)
     },
   }
+  const memory = options.reuseBuffers === true ? new AnswerBuffers() : undefined
   const delivery = createDelivery(deliveryHandlers, options.reuseBuffers)
 
   const report = (error: unknown): void => {
@@ -172,7 +175,7 @@ export function createFetcher(options: FetcherOptions): Fetcher {
   async function fetchNode(node: number, list: FetchPartition[]): Promise<void> {
     // Before anything is awaited: a partition that is paused meanwhile hands out nothing of this answer.
     const rounds = new Map(list.map((p) => [p, p.round]))
-    request ??= createFetchApi(await cluster.version(1, 12, 17))
+    request ??= createFetchApi(await cluster.version(1, 12, 17), memory)
     const byName = request.version < 13
     const connection = await lane.node(node)
     const ordered = rotate(list, turn++)

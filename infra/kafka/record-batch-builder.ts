@@ -1,5 +1,6 @@
-import { compressionsAlgorithms, crc32c } from '@platformatic/kafka'
+import { compressionsAlgorithms } from '@platformatic/kafka'
 import type { Header } from '#core/ports'
+import { checksumOf } from './checksum.ts'
 import type { Compression } from './options.ts'
 
 const HEADER_BYTES = 61
@@ -107,7 +108,7 @@ export class RecordBatchBuilder {
     batch.writeInt16BE(identity.producerEpoch, 51)
     batch.writeInt32BE(identity.sequence, 53)
     batch.writeInt32BE(this.count, 57)
-    batch.writeUInt32BE(crc32c(batch.subarray(21)), 17)
+    batch.writeUInt32BE(checksumOf(batch.subarray(21)), 17)
     return batch
   }
 

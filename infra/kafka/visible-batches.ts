@@ -1,5 +1,6 @@
-import { compressionsAlgorithmsByBitmask, crc32c } from '@platformatic/kafka'
+import { compressionsAlgorithmsByBitmask } from '@platformatic/kafka'
 import { ForestallError } from '#core/ports'
+import { checksumOf } from './checksum.ts'
 import type { AbortedTransaction, RawPartition } from './fetch-response.ts'
 import type { Lz4Decoder } from './lz4.ts'
 import type { BatchSource } from './record-cursor.ts'
@@ -130,7 +131,7 @@ export function openBatch(
       `the batch at ${topic}-${partition} offset ${batch.baseOffset} ${what}`,
       cause === undefined ? {} : { cause },
     )
-  if (crc32c(buffer.subarray(at + ATTRIBUTES, end)) !== buffer.readUInt32BE(at + CRC))
+  if (checksumOf(buffer.subarray(at + ATTRIBUTES, end)) !== buffer.readUInt32BE(at + CRC))
     throw corrupt('fails its checksum')
   const attributes = buffer.readInt16BE(at + ATTRIBUTES)
   const appendTime = (attributes & APPEND_TIME) !== 0
