@@ -52,8 +52,8 @@ const LOOK_BACK_RECORDS = 2000
 /** A writer; several may write to one log at the same time. */
 export function createLogWriter(options: LogWriterOptions): LogWriter {
   const { broker, codec, topic, clock, timeoutMs = 30_000, onWarning } = options
-  /** Blocks whose place is not known yet, by id. */
-  const waiting = new Map<string, (place: LogPlace) => void>()
+  /** Whoever waits for the place of a block, by its id: a client may repeat an insert before the first has ended. */
+  const waiting = new Map<string, Set<(place: LogPlace) => void>>()
   /** Places of the last blocks that clients have given a token, by id, oldest first. */
   const repeatable = new Map<string, LogPlace>()
   let producer: Producer | null = null
@@ -61,12 +61,22 @@ export function createLogWriter(options: LogWriterOptions): LogWriter {
   let inOrder: Promise<unknown> = Promise.resolve()
 
   function note(id: string, place: LogPlace): void {
-    waiting.get(id)?.(place)
+    for (const resolve of waiting.get(id) ?? []) resolve(place)
     waiting.delete(id)
     if (!id.startsWith(REPEATABLE) || repeatable.has(id)) return
     repeatable.set(id, place)
     const [oldest] = repeatable.keys()
     if (repeatable.size > REPEATS_KEPT && oldest !== undefined) repeatable.delete(oldest)
+  }
+
+  /** Waits for the place of a block; what is returned ends that. */
+  function wait(id: string, resolve: (place: LogPlace) => void): () => void {
+    const all = waiting.get(id) ?? new Set()
+    waiting.set(id, all.add(resolve))
+    return () => {
+      all.delete(resolve)
+      if (all.size === 0 && waiting.get(id) === all) waiting.delete(id)
+    }
   }
 
   /**
@@ -125,8 +135,9 @@ export function createLogWriter(options: LogWriterOptions): LogWriter {
     const values = blocks.map(({ block }) => codec.encode(topic, 'WriteBlock', block))
     const late = Promise.withResolvers<never>()
     const timer = setTimeout(() => late.reject(unknownOutcome(topic)), timeoutMs)
+    const leave: (() => void)[] = []
     const places = blocks.map(
-      ({ block }) => new Promise<LogPlace>((resolve) => waiting.set(block.block_id, resolve)),
+      ({ block: { block_id: id } }) => new Promise<LogPlace>((resolve) => leave.push(wait(id, resolve))),
     )
     try {
       const written = await Promise.race([
@@ -136,7 +147,7 @@ export function createLogWriter(options: LogWriterOptions): LogWriter {
       return [...known.filter((place) => place !== undefined), ...written]
     } finally {
       clearTimeout(timer)
-      for (const { block } of blocks) waiting.delete(block.block_id)
+      for (const end of leave) end()
     }
   }
 
