@@ -40,13 +40,16 @@ export interface ImportQueriesArgs extends CommonArgs {
 
 const RETRY_MS = 60_000
 
-const Name = z.union([
-  z.strictObject({ value: z.string() }),
-  z.strictObject({ field: z.string() }),
-  z.strictObject({ comment: z.string() }),
-  z.strictObject({ parameter: z.string() }),
-  z.strictObject({ where: z.string() }),
-])
+const Name = z.union(
+  [
+    z.strictObject({ value: z.string() }),
+    z.strictObject({ field: z.string() }),
+    z.strictObject({ comment: z.string() }),
+    z.strictObject({ parameter: z.string() }),
+    z.strictObject({ where: z.string() }),
+  ],
+  { error: 'must be {"value": …}, {"field": …}, {"comment": …}, {"parameter": …} or {"where": …}' },
+)
 const Rules = z
   .array(
     z.strictObject({
@@ -75,7 +78,10 @@ export function readQueryRules(file: string): QueryRule[] {
   const parsed = Rules.safeParse(json)
   if (parsed.success) return parsed.data
   const [issue] = parsed.error.issues
-  throw new ForestallError('CONFIG_INVALID', `--rules ${file}: ${issue?.path.join('.')}: ${issue?.message}.`)
+  const where = issue === undefined || issue.path.length === 0 ? 'the list' : issue.path.join('.')
+  throw new ForestallError('CONFIG_INVALID', `--rules ${file}: ${where}: ${issue?.message}.`, {
+    cure: 'See "What names service, key and operation" in docs/how-to/query-logs.md.',
+  })
 }
 
 async function createTopics(broker: Broker, prefix: string): Promise<void> {
@@ -103,12 +109,17 @@ function report(args: ImportQueriesArgs, counters: QueryLogCounters): void {
 type Wiring = Pick<QueryLogFileOptions, 'broker' | 'codec' | 'prefix' | 'rules'>
 
 async function importFile(args: ImportQueriesArgs, path: string, wiring: Wiring): Promise<void> {
+  const source = args.source ?? basename(path)
   const counters = await importQueryLogFile({
     ...wiring,
     path,
-    source: args.source ?? basename(path),
+    source,
     nowMs: Date.now,
     onProgress: ({ rows }) => process.stderr.write(`${rows} rows\n`),
+    onResume: (line) =>
+      process.stderr.write(
+        `going on behind line ${line}: source "${source}" was imported up to there (--source NAME begins anew)\n`,
+      ),
   })
   report(args, counters)
 }
@@ -120,7 +131,9 @@ async function poll(args: ImportQueriesArgs, wiring: Wiring, url: string, user: 
     const source = args.source ?? new URL(url).host
     const poller = await startQueryLogPoller({
       ...wiring,
-      table: await openQueryLog(warehouse, args.table),
+      table: await openQueryLog(warehouse, args.table).catch((error: unknown) => {
+        throw ofServer(error, args)
+      }),
       source,
       everyMs: args.everyMs,
       settleMs: args.settleMs,
@@ -152,8 +165,32 @@ function credentials(args: ImportQueriesArgs, warehouse: Credentials): Credentia
   return { ...(user === undefined ? {} : { user }), ...(password === undefined ? {} : { password }) }
 }
 
+/** Throws CONFIG_INVALID if there are two logs, or a server without a URL. */
+function checkSource({ file, server }: ImportQueriesArgs): void {
+  if (server === null) return
+  if (file !== null)
+    throw new ForestallError('CONFIG_INVALID', '--file and --server are both given', {
+      cure: 'Name one log: run the command once for each.',
+    })
+  if (!/^https?:\/\/[^/]/.test(server) || !URL.canParse(server))
+    throw new ForestallError('CONFIG_INVALID', `--server ${server} is no URL`, {
+      cure: 'Write http://host:8123 or https://host:8443.',
+    })
+}
+
+/** Says which option named the server. */
+function ofServer(error: unknown, { server }: ImportQueriesArgs): unknown {
+  if (server === null || !(error instanceof ForestallError) || error.code !== 'WAREHOUSE_UNAVAILABLE')
+    return error
+  return new ForestallError(error.code, error.message, {
+    cause: error,
+    cure: `Check --server ${server}, QUERY_LOG_USER and QUERY_LOG_PASSWORD, and that ClickHouse runs there.`,
+  })
+}
+
 /** `forestall import-queries`: queries become records of `logs.queries`, each once. */
 export async function runImportQueries(args: ImportQueriesArgs): Promise<ExitCode> {
+  checkSource(args)
   const rules = args.rulesFile === null ? undefined : readQueryRules(args.rulesFile)
   const found = findConnections(args.dataDir)
   const replayId = await findReplay(found, args.replayId)

@@ -18,6 +18,8 @@ export interface QueryLogFileOptions {
   readonly pageRows?: number
   nowMs(): number
   onProgress?(counters: QueryLogCounters): void
+  /** Told if an earlier import of the source has taken the lines up to this one. */
+  onResume?(line: number): void
 }
 
 const PAGE_ROWS = 5000
@@ -31,6 +33,7 @@ export async function importQueryLogFile(options: QueryLogFileOptions): Promise<
   const output = await openQueryLogOutput({ ...options, rules, prefix })
   try {
     const done = Number((await output.cursor()).atUs)
+    if (done > 0) options.onResume?.(done)
     let page: LogRow[] = []
     let last = done
     const write = async (): Promise<void> => {

@@ -53,6 +53,8 @@ const MAX_NAME_CHARS = 512
  * Throws nothing: a row without a time, names or a finite cost is skipped with its reason.
  */
 export function normalise(row: LogRow, rules: readonly QueryRule[], origin: string): Normalised {
+  const unasked = notAsked(row)
+  if (unasked !== null) return { skip: unasked }
   const eventTimeMs = timeOf(row)
   if (eventTimeMs === null) return { skip: 'no time' }
   let skip = 'no rule'
@@ -160,11 +162,38 @@ function objectIn(value: unknown): Record<string, unknown> {
   }
 }
 
-/** When the query began, ms since 1970: microseconds of a query log, or a JSON time (ISO 8601, or ms). */
+/** Where a time may stand in a file: names of a log of one's own, and of an export of `system.query_log`. */
+const TIMES = [
+  'event_time_ms',
+  'time',
+  'ts',
+  'timestamp',
+  'query_start_time_microseconds',
+  'query_start_time',
+  'event_time_microseconds',
+  'event_time',
+]
+
+/** When the query began, ms since 1970: microseconds of a query log, or a time of a file (ISO 8601, or ms). */
 function timeOf(row: LogRow): number | null {
   const micros = row['started_us']
   if (typeof micros === 'string' && /^\d+$/.test(micros)) return Math.floor(Number(micros) / 1000)
-  const time = row['event_time_ms'] ?? row['time'] ?? row['ts'] ?? row['timestamp']
-  const ms = typeof time === 'number' ? time : typeof time === 'string' ? Date.parse(time) : Number.NaN
+  const name = TIMES.find((column) => row[column] !== undefined)
+  const time = name === undefined ? undefined : row[name]
+  const ms = typeof time === 'number' ? time : typeof time === 'string' ? msOf(time.trim()) : Number.NaN
   return Number.isSafeInteger(Math.floor(ms)) ? Math.floor(ms) : null
+}
+
+/** Digits are ms since 1970, as CSV has them; a time without a zone is UTC, wherever this runs. */
+function msOf(text: string): number {
+  if (/^\d+(\.\d+)?$/.test(text)) return Number(text)
+  const iso = text.replace(' ', 'T')
+  return Date.parse(/T.*(Z|[+-]\d\d:?\d\d)$/i.test(iso) || !iso.includes('T') ? text : `${iso}Z`)
+}
+
+/** Rows of an exported query log that the server's own log is read without; null for any other row. */
+function notAsked(row: LogRow): string | null {
+  if (row['type'] === 'QueryStart') return 'not ended'
+  const initial = row['is_initial_query']
+  return initial === 0 || initial === '0' || initial === false ? 'not initial' : null
 }

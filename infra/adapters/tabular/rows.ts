@@ -63,7 +63,9 @@ function parseObject(path: string, line: number, text: string): TableRow {
 
 /** The refusal of a line. */
 export const invalidLine = (path: string, line: number, why: string): ForestallError =>
-  new ForestallError('RECORD_INVALID', `${path}, line ${line}: ${why}.`)
+  new ForestallError('RECORD_INVALID', `${path}, line ${line}: ${why}.`, {
+    cure: 'Mend the line, or take it out, and run the command again.',
+  })
 
 /** Cells of one CSV line (RFC 4180, without line breaks inside quotes). */
 function splitCsv(text: string): string[] {

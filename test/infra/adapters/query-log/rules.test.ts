@@ -123,3 +123,31 @@ describe('comparedWith', () => {
     expect(comparedWith(statement, 'key')).toBe(value)
   })
 })
+
+describe('files', () => {
+  const at = Date.UTC(2026, 0, 5, 10)
+  it.each([
+    ['ms of a CSV, which are text', { event_time_ms: String(at) }],
+    ['ms of JSON', { time: at }],
+    ['ISO 8601', { ts: '2026-01-05T10:00:00Z' }],
+    ['ISO 8601 with a zone', { timestamp: '2026-01-05T12:00:00+02:00' }],
+    ['a time without a zone: UTC', { time: '2026-01-05 10:00:00' }],
+    [
+      'an export of query_log',
+      { event_time: '2026-01-05 10:00:09', query_start_time: '2026-01-05 10:00:00' },
+    ],
+  ])('%s', (_, time) => {
+    const line = { ...row({ started_us: undefined }), ...time }
+    expect(normalise(line, DEFAULT_RULES, 'file')).toMatchObject({ event_time_ms: at })
+  })
+
+  it.each([
+    ['not ended', { type: 'QueryStart' }],
+    ['not initial', { is_initial_query: 0 }],
+    ['not initial', { is_initial_query: '0' }],
+    ['no time', { started_us: undefined, time: 'yesterday' }],
+    ['no time', { started_us: undefined, time: '' }],
+  ])('leaves out what is %s', (skip, more) => {
+    expect(normalise(row(more), DEFAULT_RULES, 'file')).toEqual({ skip })
+  })
+})
