@@ -34,7 +34,7 @@ export function createQueryHandler(deps: HandlerDeps): QueryHandler {
       case 'insert':
         return writes.answerInsertInto(plan, asked)
       case 'parts':
-        return reads.answerByParts(plan.parts, asked)
+        return reads.answerByParts(plan, asked)
       case 'broadcast':
         return writes.answerBroadcast(asked)
       case 'change':

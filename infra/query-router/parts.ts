@@ -1,4 +1,4 @@
-import type { Buffer } from 'node:buffer'
+import { Buffer } from 'node:buffer'
 import type { ServerResponse } from 'node:http'
 import { headerOf } from './ask.ts'
 import { RouterException, writeHead } from './exceptions.ts'
@@ -9,10 +9,11 @@ import type { Upstream, UpstreamCall } from './upstream.ts'
 /** One part of a read. */
 export interface PartRequest {
   readonly upstream: Upstream
-  readonly path: string
+  readonly search: URLSearchParams
   readonly headers: readonly string[]
-  readonly body: Buffer | null
-  readonly method: string
+  readonly sql: string
+  /** Called if the instance does not answer, or not to the end. */
+  readonly onLost: () => void
 }
 
 /**
@@ -63,14 +64,14 @@ interface RunningPart {
   pieces(): AsyncGenerator<Buffer>
 }
 
-function startPart({ upstream, ...request }: PartRequest): RunningPart {
+function startPart({ upstream, search, headers, sql, onLost }: PartRequest): RunningPart {
   const head = Promise.withResolvers<ResponseHead>()
   const queue: Buffer[] = []
   let isOver = false
   let failure: Error | null = null
   let wake = (): void => {}
   const call = upstream.send(
-    { ...request, isRepeatable: true },
+    { method: 'POST', path: `/?${search.toString()}`, headers, body: Buffer.from(sql), isRepeatable: true },
     {
       onHead(h) {
         if (h.status === 200 && headerOf(h.headers, 'content-encoding') !== '') {
@@ -88,6 +89,7 @@ function startPart({ upstream, ...request }: PartRequest): RunningPart {
       },
       onFailure(error) {
         failure = error
+        onLost()
         head.reject(new RouterException(210, 'NETWORK_ERROR', error.message, 503))
         wake()
       },

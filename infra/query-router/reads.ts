@@ -1,18 +1,23 @@
-import { Buffer } from 'node:buffer'
 import { Readable } from 'node:stream'
-import type { OnePlan, PlanPart } from '#core/ports'
+import type { OnePlan, QueryPlan } from '#core/ports'
 import type { Asked, HandlerContext } from './context.ts'
 import { dispatch, type Job } from './dispatch.ts'
 import { RouterException } from './exceptions.ts'
+import { answerInsert } from './insert.ts'
+import { whyRefused } from './mergeable.ts'
 import { answerParts } from './parts.ts'
 import { type RoutedHttp, withoutHeader } from './request.ts'
 
 /** Answers reads. */
 export interface Reads {
   answerOne(plan: OnePlan, asked: Asked): Promise<void>
-  answerByParts(parts: readonly PlanPart[], asked: Asked): Promise<void>
+  answerByParts(plan: PartsPlan, asked: Asked): Promise<void>
 }
 
+type PartsPlan = QueryPlan & { readonly kind: 'parts' }
+
+/** Settings that change an answer as a whole. */
+const OF_THE_WHOLE = ['additional_table_filters', 'extremes', 'output_format_json_array_of_rows']
 /** How long a read waits for a replica with every write that was acknowledged here, ms. */
 const ACKNOWLEDGED_WITHIN_MS = 1000
 
@@ -90,26 +95,26 @@ export function createReads(context: HandlerContext): Reads {
     await dispatch(context, job, response)
   }
 
-  function checkParts(http: RoutedHttp, sql: string): void {
-    const format = http.search.get('default_format') ?? 'TabSeparated'
-    if (!/\bFORMAT\s+\w+/i.test(sql) && !context.isRowFormat(format)) {
+  function checkParts({ format }: PartsPlan, http: RoutedHttp): void {
+    if (format === '' && !context.isRowFormat(http.defaultFormat)) {
       throw new RouterException(
         36,
         'BAD_ARGUMENTS',
-        `Answers of several instances cannot be put together in the format ${format}`,
+        `Answers of several instances cannot be put together in the format ${http.defaultFormat}`,
       )
     }
-    if (http.search.has('additional_table_filters')) {
-      throw new RouterException(
-        36,
-        'BAD_ARGUMENTS',
-        'additional_table_filters and a query of all instances exclude each other',
-      )
-    }
+    const setting = OF_THE_WHOLE.find((name) => http.search.has(name))
+    if (setting === undefined) return
+    throw new RouterException(
+      36,
+      'BAD_ARGUMENTS',
+      `${setting} and a query of all instances exclude each other`,
+    )
   }
 
-  async function answerByParts(parts: readonly PlanPart[], { http, response, sql }: Asked): Promise<void> {
-    checkParts(http, sql)
+  async function answerByParts(plan: PartsPlan, { http, response, sql }: Asked): Promise<void> {
+    const { parts } = plan
+    checkParts(plan, http)
     const positions = mustSee(http)
     await Promise.all(
       parts.map(async ({ instance, segments }) => {
@@ -124,11 +129,16 @@ export function createReads(context: HandlerContext): Reads {
       search.delete('query')
       search.delete('query_id')
       search.set('additional_table_filters', filters)
+      if (http.method === 'GET' && !search.has('readonly')) search.set('readonly', '2')
       const upstream = upstreams[instance]
       if (upstream === undefined) throw new RangeError(`There is no instance ${instance}`)
       const headers = withoutHeader(withoutHeader(http.headers, 'accept-encoding'), 'content-encoding')
-      return { upstream, path: `/?${search.toString()}`, headers, body: Buffer.from(sql), method: 'POST' }
+      const onLost = (): void => context.picker.down(instance, context.nowMs())
+      return { upstream, search, headers, sql, onLost }
     })
+    const [one] = requests
+    const refused = one === undefined ? null : await whyRefused(one)
+    if (refused !== null) return answerInsert(response, refused, '')
     await answerParts(response, requests)
   }
 

@@ -1,6 +1,7 @@
+import { Buffer } from 'node:buffer'
 import { Readable } from 'node:stream'
 import type { InsertPlan } from '#core/ports'
-import { ask } from './ask.ts'
+import { send } from './ask.ts'
 import type { Asked, HandlerContext } from './context.ts'
 import { RouterException } from './exceptions.ts'
 import {
@@ -69,9 +70,11 @@ export function createWrites(context: HandlerContext): Writes {
    */
   async function answerBroadcast({ http, response, sql }: Asked): Promise<void> {
     const headers = withoutHeader(withoutHeader(http.headers, 'accept-encoding'), 'content-encoding')
-    const search = Object.fromEntries([...http.search].filter(([name]) => name !== 'query'))
+    const search = new URLSearchParams(http.search)
+    search.delete('query')
+    const statement = { method: 'POST', path: `/?${search.toString()}`, headers, body: Buffer.from(sql) }
     const present = context.members().flatMap((i) => upstreams[i] ?? [])
-    const asked = await Promise.allSettled(present.map((u) => ask(u, { sql, search, headers })))
+    const asked = await Promise.allSettled(present.map((u) => send(u, { ...statement, isRepeatable: false })))
     const answers = asked.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
     const chosen =
       answers.find((a) => a.status !== 200) ?? answers.find((a) => a.body.length > 0) ?? answers[0]

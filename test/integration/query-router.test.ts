@@ -110,9 +110,28 @@ test('a query without shard key is refused with a sentence, and asks every insta
   expect(all.text.trim().split('\n').sort()).toEqual(
     Array.from({ length: 40 }, (_, i) => `k${i + 10}`).sort(),
   )
-  const sum = await ask(wide.router.url, `SELECT count() FROM ${table}`)
-  expect(sum).toMatchObject({ status: 400, code: '36' })
-  expect(sum.text).toContain('count cannot be put together from parts')
+  // An instance tells what is more than the sum of its parts: by functions, clauses or settings.
+  for (const [sql, search, step] of [
+    ['SELECT count()', '', 'Aggregat'],
+    ['SELECT std(v)', '', 'Aggregat'],
+    ['SELECT TOP 3 k', '', 'Limit'],
+    ['SELECT k', 'limit=3', 'Limit'],
+    ['SELECT k', 'offset=3', 'Offset'],
+    ['SELECT DISTINCT v % 2', '', 'Distinct'],
+    ['SELECT v, row_number() OVER ()', '', 'Window'],
+    ['SELECT k, v ORDER BY v', '', 'Sorting'],
+  ] as const) {
+    const text = sql.includes(' ORDER')
+      ? sql.replace(' ORDER', ` FROM ${table} ORDER`)
+      : `${sql} FROM ${table}`
+    const reply = await ask(wide.router.url, text, {
+      search: Object.fromEntries(new URLSearchParams(search)),
+    })
+    expect(reply).toMatchObject({ status: 400, code: '36' })
+    expect(reply.text).toContain(`with the step ${step}`)
+  }
+  const packed = await ask(wide.router.url, `SELECT k FROM ${table}`, { search: { default_format: 'JSON' } })
+  expect(packed.text).toContain('put together in the format JSON')
   const broken = await ask(wide.router.url, `SELECT no_such_column FROM ${table}`)
   expect(broken).toMatchObject({ status: 404, code: '47' })
 

@@ -90,7 +90,8 @@ export interface RefusePlan {
 /** What to do with a request. */
 export type QueryPlan =
   | OnePlan
-  | { readonly kind: 'parts'; readonly parts: readonly PlanPart[] }
+  /** `format`: as the statement names it; '' if it names none. */
+  | { readonly kind: 'parts'; readonly parts: readonly PlanPart[]; readonly format: string }
   | InsertPlan
   /** Every instance, through the log. */
   | { readonly kind: 'change'; readonly verb: string }

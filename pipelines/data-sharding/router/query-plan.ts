@@ -8,12 +8,16 @@ export interface QueryPlanner {
   plan(request: PlannedRequest): QueryPlan
 }
 
-/** A planner; `everyone` gives the instances that there are now, `home` is that of the tables that are not sharded. */
+/**
+ * A planner; `everyone` gives the instances that there are now, `home` is that of the tables that are not sharded.
+ * `isOut`: whether an instance does not answer at present.
+ */
 export function createQueryPlanner(
   router: StatementRouter,
   placement: PlacementTable,
   everyone: () => readonly number[],
   home: number,
+  isOut: (instance: number) => boolean = () => false,
 ): QueryPlanner {
   function bySegments(segments: readonly number[], keys: readonly string[], operation: string): QueryPlan {
     const candidates = segments.length === 0 ? everyone() : placement.readableForAll(segments)
@@ -39,11 +43,12 @@ export function createQueryPlanner(
     return { kind: 'one', candidates, weights, segments, keys, isRead: true, isGuarded: false, operation }
   }
 
-  /** Each segment to the instance that has the fewest so far. */
-  function byParts(tables: readonly TableRule[]): QueryPlan {
+  /** Each segment to the instance that has the fewest so far, of those that answer if any does. */
+  function byParts(table: TableRule, format: string): QueryPlan {
     const parts = new Map<number, number[]>()
+    const outWeight = (i: number): number => (isOut(i) ? placement.segments : 0)
     for (let s = 0; s < placement.segments; s++) {
-      const sizes = placement.readable(s).map((i) => [parts.get(i)?.length ?? 0, i] as const)
+      const sizes = placement.readable(s).map((i) => [(parts.get(i)?.length ?? 0) + outWeight(i), i] as const)
       const [best] = sizes.sort((a, b) => a[0] - b[0])
       if (best === undefined) {
         const message = `Segment ${s} lies on no instance`
@@ -55,10 +60,11 @@ export function createQueryPlanner(
     }
     return {
       kind: 'parts',
+      format,
       parts: [...parts].map(([instance, segments]) => ({
         instance,
         segments,
-        filters: segmentFilters(tables, placement.segments, segments),
+        filters: segmentFilters([table], placement.segments, segments),
       })),
     }
   }
@@ -86,7 +92,7 @@ export function createQueryPlanner(
         case 'segments':
           return bySegments(route.segments, route.keys, route.operation)
         case 'fan-out':
-          return byParts(route.tables)
+          return byParts(route.table, route.format)
         case 'insert':
           return { kind: 'insert', rule: route.rule, statement: route.statement, candidates: everyone() }
         default:

@@ -2,7 +2,7 @@ import type { PlannedRequest, RefusePlan, TableRule } from '#core/ports'
 import { segmentOf } from '../placement/index.ts'
 import { keysOf } from './keys.ts'
 import { canonicalKey, type RouterRules } from './rules.ts'
-import { hasWord, readStatement, type Statement } from './statement.ts'
+import { readStatement, type Statement } from './statement.ts'
 import { renames, type TableName, type TableRead } from './tables.ts'
 import type { Tokens } from './tokens.ts'
 
@@ -26,7 +26,12 @@ export type Route =
       readonly operation: string
     }
   /** One instance for each part of the segments; the answers are put together. */
-  | { readonly kind: 'fan-out'; readonly tables: readonly TableRule[]; readonly operation: string }
+  | {
+      readonly kind: 'fan-out'
+      readonly table: TableRule
+      readonly format: string
+      readonly operation: string
+    }
   | { readonly kind: 'insert'; readonly rule: TableRule; readonly statement: Statement & { kind: 'insert' } }
   /** Every instance, through the log. */
   | { readonly kind: 'change'; readonly verb: string }
@@ -41,31 +46,9 @@ export interface StatementRouter {
   ruleOf(table: TableName, database: string): TableRule | undefined
 }
 
-/** Databases that every instance has. */
-const OWN_DATABASES = new Set(['system', 'information_schema', 'INFORMATION_SCHEMA'])
-/** Clauses whose result is not the sum of the results of the parts. */
-const UNMERGEABLE = new Set([
-  'GROUP',
-  'ORDER',
-  'LIMIT',
-  'OFFSET',
-  'DISTINCT',
-  'HAVING',
-  'UNION',
-  'EXCEPT',
-  'INTERSECT',
-  'WINDOW',
-  'JOIN',
-  'WITH',
-  'OVER',
-  'QUALIFY',
-  'FETCH',
-])
-const AGGREGATES =
-  /^(count|sum|avg|min|max|any|uniq|quantile|median|stddev|var|corr|covar|arg(min|max)|group|top|first_value|last_value|anyLast|approx_|deltaSum|entropy|skew|kurt|rank|simpleLinear|stochastic|sequence|window|retention|boundingRatio|cramers|theils|contingency|maxMap|minMap|sumMap|studentT|welch|mannWhitney|exponential|interval|sparkbar|numericIndexed|count_|bit_and|bit_or|bit_xor|bool_|every|some|array_agg|string_agg|lttb|largestTriangle|flame|histogram|mean|estimate|categorical|nothing|singleValue|lag|lead|row_number|dense_rank|ntile|percent_rank|cume_dist|nth_value)/i
 /** Formats whose answers can be written one after another. */
 const ROWS =
-  /^(JSONEachRow|JSONLines|NDJSON|JSONCompactEachRow|JSONStringsEachRow|JSONCompactStringsEachRow|TabSeparated|TabSeparatedRaw|TSV|TSVRaw|Raw|CSV|RowBinary|LineAsString|RawBLOB|Values|MsgPack)$/i
+  /^(JSONEachRow|JSONLines|NDJSON|JSONCompactEachRow|JSONStringsEachRow|JSONCompactStringsEachRow|TabSeparated|TabSeparatedRaw|TSV|TSVRaw|Raw|CSV|RowBinary|LineAsString|RawBLOB|MsgPack)$/i
 
 const refuse = (code: number, name: string, message: string): RefusePlan => ({
   kind: 'refuse',
@@ -96,8 +79,7 @@ export function createStatementRouter(rules: RouterRules): StatementRouter {
       if (hidden !== undefined) return refuseHidden(read, hidden)
       const rule = ruleOf(read, request.database)
       if (rule !== undefined) sharded.push([read, rule])
-      else if (read.isShadowed) continue
-      else if (!OWN_DATABASES.has(read.database === '' ? request.database : read.database)) hasOther = true
+      else if (!read.isShadowed) hasOther = true
     }
     const operation = operationOf(tokens)
     const [first] = sharded
@@ -106,19 +88,24 @@ export function createStatementRouter(rules: RouterRules): StatementRouter {
     const keys =
       boundKeys(tokens, sharded, request) ??
       (request.keys === null ? null : namedKeys(request.keys, first[1]))
-    if (keys === null) return withoutKey(tokens, sharded, operation)
+    if (keys === null) return withoutKey(tokens, sharded, tables.length, operation)
     const segments = new Set([...keys].map((key) => segmentOf(key, rules.segments)))
     return { kind: 'segments', segments: [...segments].sort((a, b) => a - b), keys: [...keys], operation }
   }
 
-  function withoutKey(tokens: Tokens, sharded: readonly [TableRead, TableRule][], operation: string): Route {
+  function withoutKey(
+    tokens: Tokens,
+    sharded: readonly [TableRead, TableRule][],
+    tables: number,
+    operation: string,
+  ): Route {
     const [first] = sharded
     if (first === undefined) return anyRead(operation)
     const { table, keyColumn } = first[1]
     if (rules.fanOut === 'first') return anyRead(operation)
-    const why = rules.fanOut === 'all' ? whyNotMergeable(tokens, sharded.length) : ''
+    const why = rules.fanOut === 'all' ? whyNotMergeable(tokens, tables) : ''
     if (rules.fanOut === 'all' && why === '') {
-      return { kind: 'fan-out', tables: sharded.map(([, rule]) => rule), operation }
+      return { kind: 'fan-out', table: first[1], format: formatOf(tokens), operation }
     }
     const asked = why === '' ? '' : ` A query with ${why} cannot be put together from parts.`
     const shadowed = sharded.find(([read]) => read.isShadowed)
@@ -161,7 +148,8 @@ export function createStatementRouter(rules: RouterRules): StatementRouter {
                 'INSERT ... SELECT into a sharded table is not supported: each instance would select something else. Read the rows and insert them',
               )
         case 'meta':
-          return anyRead('meta')
+          // Only home has the tables that are not sharded.
+          return { kind: 'home', isRead: true, operation: 'meta' }
         case 'session':
           return statement.verb === 'KILL'
             ? { kind: 'broadcast' }
@@ -225,19 +213,31 @@ function boundKeys(
   return all
 }
 
-/** What keeps the answers of the parts from being put together, in words; '' if nothing does. */
+/** Settings that change an answer as a whole. */
+const OF_THE_WHOLE = new Set(['ADDITIONAL_TABLE_FILTERS', 'EXTREMES', 'OUTPUT_FORMAT_JSON_ARRAY_OF_ROWS'])
+
+/**
+ * What keeps the answers of the parts from being put together, in words; '' if nothing does that the text tells. Whether
+ * it aggregates, sorts or cuts is for an instance to tell, which knows more functions and settings.
+ */
 function whyNotMergeable(tokens: Tokens, tables: number): string {
-  const clause = hasWord(tokens, UNMERGEABLE)
-  if (clause !== null) return clause
-  if (tables > 1) return 'several sharded tables'
+  if (tables > 1) return 'several tables'
   for (let i = 0; i < tokens.count; i++) {
-    if (tokens.depth(i) > 0 && tokens.word(i) === 'SELECT') return 'a subquery'
-    if (tokens.word(i + 1) === '(' && AGGREGATES.test(tokens.text(i))) return tokens.text(i)
-    if (tokens.depth(i) === 0 && tokens.word(i) === 'FORMAT' && !ROWS.test(tokens.text(i + 1))) {
-      return `FORMAT ${tokens.text(i + 1)}`
-    }
+    const word = tokens.word(i)
+    if (tokens.depth(i) > 0 && word === 'SELECT') return 'a subquery'
+    if (OF_THE_WHOLE.has(word)) return `the setting ${tokens.text(i)}`
   }
-  return ''
+  const format = formatOf(tokens)
+  return format === '' || isRowFormat(format) ? '' : `FORMAT ${format}`
+}
+
+/** The format that a statement names; '' if none. */
+function formatOf(tokens: Tokens): string {
+  let found = ''
+  for (let i = 0; i < tokens.count; i++) {
+    if (tokens.depth(i) === 0 && tokens.word(i) === 'FORMAT') found = tokens.text(i + 1)
+  }
+  return found
 }
 
 /** Whether answers in a format can be written one after another. */

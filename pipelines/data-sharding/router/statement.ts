@@ -146,12 +146,3 @@ function rowsStart(sql: string, from: number): number {
   if (sql[i] === ';' && sql.slice(i + 1).trim() === '') return sql.length
   return sql[i] === '\n' ? i + 1 : i
 }
-
-/** Whether a top-level clause of the statement begins with one of these words. */
-export function hasWord(tokens: Tokens, words: ReadonlySet<string>, depth = 0): string | null {
-  for (let i = 0; i < tokens.count; i++) {
-    if (tokens.depth(i) === depth && tokens.kind(i) === WORD && words.has(tokens.word(i)))
-      return tokens.word(i)
-  }
-  return null
-}

@@ -27,10 +27,10 @@ async function joined(...urls: string[]): Promise<() => Promise<string>> {
   const url = await serve((response) => {
     const parts = upstreams.map((upstream) => ({
       upstream,
-      path: '/',
+      search: new URLSearchParams(),
       headers: [],
-      body: Buffer.from('SELECT 1'),
-      method: 'POST',
+      sql: 'SELECT 1',
+      onLost() {},
     }))
     answerParts(response, parts).catch((error: Error) =>
       response.headersSent ? response.destroy() : response.writeHead(503).end(error.message),
