@@ -86,6 +86,12 @@ export function send(
 }
 
 /**
+ * Tables that do not fit what is asked of them, which ClickHouse answers with status 500 as well: NOT_FOUND_COLUMN_IN_BLOCK,
+ * NO_SUCH_COLUMN_IN_TABLE, NUMBER_OF_COLUMNS_DOESNT_MATCH, BAD_ARGUMENTS, TYPE_MISMATCH, INCOMPATIBLE_COLUMNS.
+ */
+const OF_TABLES: ReadonlySet<number> = new Set([10, 16, 20, 36, 53, 122])
+
+/**
  * As `ask`, but anything other than a good answer is thrown: WAREHOUSE_UNAVAILABLE with a cause if there is none,
  * without one if the instance is not well, WAREHOUSE_REJECTED with its words if it refuses.
  */
@@ -104,7 +110,9 @@ export async function insistOnAnswer(
   }
   if (answer.status === 200) return answer
   const text = answer.body.toString().trim()
-  const kind = answer.status >= 500 ? 'WAREHOUSE_UNAVAILABLE' : 'WAREHOUSE_REJECTED'
+  const code = Number(headerOf(answer.headers, 'x-clickhouse-exception-code'))
+  const mayPass = answer.status >= 500 && !OF_TABLES.has(code)
+  const kind = mayPass ? 'WAREHOUSE_UNAVAILABLE' : 'WAREHOUSE_REJECTED'
   throw new ForestallError(kind, `${upstream.url}: ${text}`)
 }
 
