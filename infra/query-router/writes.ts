@@ -2,6 +2,7 @@ import { Buffer } from 'node:buffer'
 import { Readable } from 'node:stream'
 import type { InsertPlan } from '#core/ports'
 import { send } from './ask.ts'
+import { createChangeGate } from './change-gate.ts'
 import type { Asked, HandlerContext } from './context.ts'
 import { RouterException } from './exceptions.ts'
 import {
@@ -28,6 +29,7 @@ const INSERT_MS = 20
 /** Writes of one handler. */
 export function createWrites(context: HandlerContext): Writes {
   const { upstreams, picker, options, freshness, sessions, acknowledged } = context
+  const gate = createChangeGate()
   const insertDeps: InsertDeps = {
     ...context,
     allowsExpressions: options.allowsExpressions,
@@ -57,7 +59,7 @@ export function createWrites(context: HandlerContext): Writes {
   async function answerInsertInto(plan: InsertPlan, asked: Asked): Promise<void> {
     const { http, request, response, sql, body } = asked
     const rows = await withinMemory(rowsOf(plan, sql, http.urlSql, request, body, http.encoding))
-    const { answer, written } = await insertSomewhere({ http, plan, sql, body: rows })
+    const { answer, written } = await gate.insert(() => insertSomewhere({ http, plan, sql, body: rows }))
     if (written !== null) acknowledged.note(written.bySegment)
     if (written !== null && http.sessionId !== '') sessions.note(http.sessionId, written.positions)
     const hasToken = written !== null && written.positions.size > 0
@@ -84,8 +86,13 @@ export function createWrites(context: HandlerContext): Writes {
   }
 
   async function answerChange(verb: string, { http, response, sql }: Asked): Promise<void> {
-    const outcomes = await context.log.change(sql, http.database)
-    context.staging.forget()
+    const outcomes = await gate.change(async () => {
+      try {
+        return await context.log.change(sql, http.database)
+      } finally {
+        context.staging.forget()
+      }
+    })
     const failed = outcomes.filter((o) => o.failure !== '')
     if (failed.length > 0) {
       const text = failed.map((o) => `${o.instance}: ${o.failure.trim()}`).join('; ')
