@@ -50,6 +50,13 @@ export function createQueryHandler(deps: HandlerDeps): QueryHandler {
     response: ServerResponse,
   ): Promise<void> {
     refuseDialects(http)
+    if (/^multipart\//i.test(request.headers['content-type'] ?? '')) {
+      throw new RouterException(
+        48,
+        'NOT_IMPLEMENTED',
+        'Multipart bodies (external tables, parameters as fields) are not read: put the statement into the body and parameters into the URL as param_name',
+      )
+    }
     const rowsInBody = http.urlSql !== '' && deps.isInsertHead(http.urlSql)
     const needsBody = !rowsInBody && http.method !== 'GET' && http.method !== 'HEAD'
     if (needsBody && isOn(http.search.get('decompress'))) {

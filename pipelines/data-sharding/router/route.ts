@@ -151,6 +151,13 @@ export function createStatementRouter(rules: RouterRules): StatementRouter {
           // Only home has the tables that are not sharded.
           return { kind: 'home', isRead: true, operation: 'meta' }
         case 'session':
+          if (statement.verb === 'USE') {
+            return refuse(
+              48,
+              'NOT_IMPLEMENTED',
+              'USE would change the database for one instance only: name it in the URL (database=...), or before the table',
+            )
+          }
           return statement.verb === 'KILL'
             ? { kind: 'broadcast' }
             : { kind: 'any', isRead: false, mayChange: true, operation: 'session' }

@@ -192,6 +192,7 @@ describe('where statements go', () => {
     ['DESCRIBE TABLE orders', 'home'],
     ['EXPLAIN SELECT * FROM orders', 'home'],
     ['SET max_threads = 1', 'any'],
+    ['USE shop', 'refuse'],
     ["KILL QUERY WHERE query_id = 'x'", 'broadcast'],
     ['SELECT 1; DROP TABLE orders', 'any'],
     ['', 'any'],

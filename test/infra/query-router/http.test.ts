@@ -74,6 +74,15 @@ test('what ClickHouse would read otherwise is refused', async () => {
   expect(front.got).toEqual([])
 })
 
+test('a multipart body is refused in words: what it says would be missed', async () => {
+  const front = await startFront([ok])
+  const body = new FormData()
+  body.append('param_c', 'ann')
+  const [status, text] = await ask(front.url, '?query=SELECT+1+FROM+shop.orders', { body })
+  expect([status, text]).toEqual([501, expect.stringContaining('parameters into the URL')])
+  expect(front.got).toEqual([])
+})
+
 test('headers name database and key as ClickHouse and people write them', async () => {
   const front = await startFront([ok, (response) => void response.end('2\n')])
   const headers = { 'X-ClickHouse-Database': 'shop', 'X-Forestall-Key': Buffer.from('ü').toString('latin1') }
