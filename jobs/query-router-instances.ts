@@ -41,6 +41,8 @@ export interface RouterInstancesOptions {
   readonly furnish: (source: RouterInstance, made: RouterInstance, applier: Applier) => Promise<void>
   /** Asked before anything is written to an instance: false once another router may apply the log. */
   readonly mayApply: () => boolean
+  /** See `ApplierOptions`. */
+  readonly settled: () => Promise<void>
   /** What is applied somewhere has changed by more than its position: an applier has started, or stopped. */
   readonly onChange: () => void
   readonly onWarning: (error: Error) => void
@@ -83,7 +85,10 @@ export function createRouterInstances(options: RouterInstancesOptions): RouterIn
     const made = createApplier({ ...options, instance: instance.name, store })
     await made.start()
     try {
-      if (made.segments().length === 0) await furnish(instance, made)
+      if (made.segments().length === 0) {
+        await options.settled()
+        await furnish(instance, made)
+      }
       return made
     } catch (error) {
       await made.stop()

@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Broker, GroupReader } from '#core/ports'
+import { type Broker, type GroupReader, isError } from '#core/ports'
 
 /** The right to apply the write log of a service: one router at a time has it. */
 export interface Lease {
-  /** Whether it is held, and this process has not been stopped for so long that it may be another's by now. */
+  /** Whether it is held, and this process has neither been stopped nor unheard for so long that it may be another's by now. */
   isHeld(): boolean
   /** Begins to ask for it; resolves at once. */
   start(): void
@@ -18,7 +18,12 @@ export interface LeaseOptions {
   readonly groupId: string
   /** Any topic that exists: its partitions are dealt as one, and are not read. */
   readonly topic: string
-  /** How long the others wait for a router that says nothing, ms. Default 6,000, the least that brokers allow. */
+  /**
+   * What no two living processes share: a process that comes back under it takes over at once, although what the dead
+   * one has sent may still be carried out. Without it the others' wait is for that, too.
+   */
+  readonly slot?: string
+  /** How long the others wait for a router that says nothing, ms. Default `LEASE_SESSION_MS`. */
   readonly sessionMs?: number
   /** It is held: whatever it allows may begin. Tried again if it fails. */
   readonly onTaken: () => Promise<void>
@@ -27,19 +32,24 @@ export interface LeaseOptions {
   readonly onWarning: (error: Error) => void
 }
 
+/** How long the others wait for a router that says nothing, ms: the least that brokers allow. */
+export const LEASE_SESSION_MS = 6000
 const TICK_MS = 250
 const RETRY_MS = 1000
+/** A member is not heard of for this long before its session ends: what it has begun with by then is under way. */
+const MARGIN_MS = 1000
 
 /**
  * A lease by membership in a consumer group: all partitions of a topic go to one member, who keeps them as long as its
  * heartbeats come. A process that was stopped for half a session does not trust what it held, and asks anew.
  */
 export function createLease(options: LeaseOptions): Lease {
-  const { broker, groupId, topic, sessionMs = 6000, onWarning } = options
+  const { broker, groupId, topic, sessionMs = LEASE_SESSION_MS, onWarning } = options
   let reader: GroupReader | null = null
   let wanted = false
   let isTaken = false
   let isClosed = false
+  let { slot } = options
   let turn: Promise<void> = Promise.resolve()
   let timer: NodeJS.Timeout | null = null
   let lastTickMs = performance.now()
@@ -79,7 +89,14 @@ export function createLease(options: LeaseOptions): Lease {
 
   async function join(): Promise<void> {
     const made = broker.groupReader(
-      { groupId, topics: [topic], assignment: 'single', cooperative: true, sessionTimeoutMs: sessionMs },
+      {
+        groupId,
+        topics: [topic],
+        assignment: 'single',
+        cooperative: true,
+        sessionTimeoutMs: sessionMs,
+        ...(slot === undefined ? {} : { groupInstanceId: slot, leavesOnClose: true }),
+      },
       {
         onAssigned({ partitions }) {
           if (partitions.length === 0) return new Map()
@@ -95,6 +112,8 @@ export function createLease(options: LeaseOptions): Lease {
         onBatch: () => undefined,
         onError(error) {
           warn(error)
+          // Somebody else lives under this name: it must not go to and fro.
+          if (isError(error, 'INSTANCE_FENCED')) slot = undefined
           if (made === reader) void again()
         },
       },
@@ -126,7 +145,8 @@ export function createLease(options: LeaseOptions): Lease {
   }
 
   return {
-    isHeld: () => wanted && !wasStopped(),
+    isHeld: () =>
+      wanted && !wasStopped() && (reader?.silenceMs() ?? Number.POSITIVE_INFINITY) < sessionMs - MARGIN_MS,
     start() {
       timer ??= setInterval(tick, TICK_MS).unref()
       lastTickMs = performance.now()

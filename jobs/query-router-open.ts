@@ -81,6 +81,8 @@ export interface OpenRouterOptions {
   readonly standsBy?: boolean
   /** Asked before anything of the log is written to an instance. Default: always. */
   readonly mayApply?: () => boolean
+  /** Resolves once nothing is carried out any more that a router before this one has sent. Default: at once. */
+  readonly settled?: () => Promise<void>
   /** Told of every statement that one instance has answered; must be quick and not throw. */
   readonly onQuery?: (query: LoggedQuery) => void
   /** Counts what goes through. */
@@ -136,6 +138,7 @@ export async function openQueryRouter(options: OpenRouterOptions): Promise<OpenR
     },
     furnish: (source, made, applier) => copySchema(source, made, applier, config.tables, credentials),
     mayApply: options.mayApply ?? (() => true),
+    settled: options.settled ?? (() => Promise.resolve()),
     onChange: () => refresh(),
     onWarning,
   })

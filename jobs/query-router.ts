@@ -8,7 +8,7 @@ import { findConnections, findReplay, openBroker, openCodec } from './connect.ts
 import { errorLines, type ExitCode } from './errors-exit.ts'
 import { readQueryRouterConfig } from './query-router-config.ts'
 import { createRouterCollect } from './metrics-router.ts'
-import { createLease, type Lease } from './query-router-lease.ts'
+import { createLease, type Lease, LEASE_SESSION_MS } from './query-router-lease.ts'
 import { type OpenMover, openMover } from './query-router-moves.ts'
 import { type OpenRouter, openQueryRouter } from './query-router-open.ts'
 import { reloadOnHangUp } from './query-router-reload.ts'
@@ -34,6 +34,7 @@ export interface QueryRouterArgs extends CommonArgs {
 
 /** How long a router waits for somebody to hold what it is to route, before it says that it is there. */
 const PLACED_WITHIN_MS = 15_000
+const SETTLED_LOOK_MS = 50
 
 const warn = (error: Error): void => {
   process.stderr.write(`warning: ${errorLines(error)[0]}\n`)
@@ -46,6 +47,8 @@ export async function runQueryRouter(asked: QueryRouterArgs): Promise<ExitCode> 
   const found = findConnections(asked.dataDir)
   const args = { ...asked, replayId: await findReplay(found, asked.replayId) }
   const topicPrefix = replayPrefix(args.replayId)
+  // Nobody else listens there: whoever did is dead.
+  const slot = config.port === 0 ? undefined : `${hostname()}:${config.host}:${config.port}`
   const codec = await openCodec(found)
   const broker = await openBroker(found, `forestall-query-router-${config.service}`)
   const secret = process.env['FORESTALL_ROUTER_PASSWORD']
@@ -63,10 +66,18 @@ export async function runQueryRouter(asked: QueryRouterArgs): Promise<ExitCode> 
   let reload: ReturnType<typeof reloadOnHangUp> | null = null
 
   const mayApply = (): boolean => lease?.isHeld() === true
+  let settledAtMs = 0
+
+  /** Whoever took over at once waits here for what the router before it may have sent, as long as a session is. */
+  async function settled(): Promise<void> {
+    while (performance.now() < settledAtMs && mayApply()) await delay(SETTLED_LOOK_MS)
+  }
 
   /** One router of a service applies its log, moves its segments, and speaks for the instances. */
   async function lead(router: OpenRouter): Promise<void> {
+    settledAtMs = slot === undefined ? 0 : performance.now() + LEASE_SESSION_MS
     await router.lead()
+    await settled()
     moves = await openMover({
       ...shared,
       ...password,
@@ -103,6 +114,7 @@ export async function runQueryRouter(asked: QueryRouterArgs): Promise<ExitCode> 
       config,
       standsBy: true,
       mayApply,
+      settled,
       meter,
       onQuery(query) {
         meter.onQuery(query)
@@ -115,6 +127,7 @@ export async function runQueryRouter(asked: QueryRouterArgs): Promise<ExitCode> 
         broker,
         groupId: `${router.topic}.router`,
         topic: topicName('state.data.moves', topicPrefix),
+        ...(slot === undefined ? {} : { slot }),
         onTaken: () => lead(router),
         onLost: () => standBy(router),
         onWarning: warn,

@@ -30,6 +30,8 @@ export interface MembershipOptions {
   readonly groupId: string
   readonly topics: readonly string[]
   readonly groupInstanceId: string | null
+  /** False for a static member whose replacement is to find the assignment unchanged. */
+  readonly leavesOnClose: boolean
   readonly sessionTimeoutMs: number
   readonly assignment: AssignmentKind
   /** True: what is held is kept through rebalances, as far as it stays here. */
@@ -48,7 +50,9 @@ export interface GroupMembership {
   join(): Promise<void>
   /** Joins again, to let go of what was lost. */
   rejoin(): void
-  /** Leaves the group; a static member only stops, so that its replacement finds the assignment unchanged. */
+  /** How long ago it sent what the coordinator last took from it as from a member, ms; Infinity if it is none. */
+  silenceMs(): number
+  /** Leaves the group, or only stops. */
   close(): Promise<void>
 }
 
@@ -85,6 +89,7 @@ export function createMembership(cluster: Cluster, lane: Lane, options: Membersh
   /** True from an assignment to the next join: heartbeats go out. */
   let beating = false
   let asking = false
+  let heardOfMs = Number.NEGATIVE_INFINITY
   let joining: Promise<void> | null = null
   /** Another join is wanted after the present one. */
   let letGo = false
@@ -94,11 +99,24 @@ export function createMembership(cluster: Cluster, lane: Lane, options: Membersh
 
   const self = () => ({ memberId, groupInstanceId })
 
+  /** Notes when a request was sent that only members have answered. */
+  async function noted<T>(request: () => Promise<T>): Promise<T> {
+    const sentMs = performance.now()
+    try {
+      const answer = await request()
+      heardOfMs = sentMs
+      return answer
+    } catch (error) {
+      if (hasApiError(error, 'REBALANCE_IN_PROGRESS')) heardOfMs = sentMs
+      throw error
+    }
+  }
+
   async function beat(): Promise<void> {
     if (!beating || asking || closed) return
     asking = true
     try {
-      await requests.heartbeat(self(), generationId)
+      await noted(() => requests.heartbeat(self(), generationId))
     } catch (error) {
       if (!closed && beating) await refused(error)
     } finally {
@@ -121,11 +139,13 @@ export function createMembership(cluster: Cluster, lane: Lane, options: Membersh
     if (hasApiError(why, 'UNKNOWN_MEMBER_ID')) memberId = ''
     held = []
     joinedId = -1
+    heardOfMs = Number.NEGATIVE_INFINITY
     await options.onEvicted()
   }
 
   function end(error: unknown): void {
     beating = false
+    heardOfMs = Number.NEGATIVE_INFINITY
     if (closed) return
     const fenced = hasApiError(error, 'FENCED_INSTANCE_ID')
     const text = `group ${groupId}: another process has joined as ${groupInstanceId}`
@@ -177,7 +197,7 @@ export function createMembership(cluster: Cluster, lane: Lane, options: Membersh
       const joined = await join(encodeSubscription(subscription))
       await adopt(joined)
       const dealt = joined.isLeader ? await deal(joined) : new Map<string, Buffer>()
-      const assignment = decodeAssignment(await requests.sync(self(), joined, dealt))
+      const assignment = decodeAssignment(await noted(() => requests.sync(self(), joined, dealt)))
       if (!closed) give(joined.generationId, assignment)
       return true
     } catch (error) {
@@ -199,7 +219,7 @@ export function createMembership(cluster: Cluster, lane: Lane, options: Membersh
     if (joinedId < 0) return answer
     const generation = joinedId
     const end = watchJoin({
-      heartbeat: () => requests.heartbeat(self(), generation),
+      heartbeat: () => noted(() => requests.heartbeat(self(), generation)),
       failed: (error) => requests.moved(error),
       lost: () => {
         joinedId = -1
@@ -250,11 +270,12 @@ export function createMembership(cluster: Cluster, lane: Lane, options: Membersh
       if (joining === null) rejoin()
       else letGo = true // the join that gave us what we let go of is just ending
     },
+    silenceMs: () => performance.now() - heardOfMs,
     async close() {
       closed = true
       clearInterval(timer)
       await Promise.all([waiting.close(), dealing.close()])
-      if (groupInstanceId === null && memberId !== '') await requests.leave(self()).catch(() => {})
+      if (options.leavesOnClose && memberId !== '') await requests.leave(self()).catch(() => {})
       await joining?.catch(() => {})
     },
   }

@@ -55,6 +55,7 @@ export function createGroupReader(
     groupId,
     topics,
     groupInstanceId,
+    leavesOnClose: groupInstanceId === null || options.leavesOnClose === true,
     sessionTimeoutMs,
     assignment: options.assignment ?? 'aligned',
     cooperative,
@@ -159,6 +160,7 @@ export function createGroupReader(
     start: () => membership.join(),
     pause: (partitions) => fetcher.pause(partitions),
     resume: (partitions) => fetcher.resume(partitions),
+    silenceMs: () => membership.silenceMs(),
     close: () => (closing ??= close()),
   }
 }

@@ -95,6 +95,8 @@ export interface GroupReaderOptions {
   assignment?: 'aligned' | 'single'
   /** Static membership: a restart within the session timeout keeps the assignment. */
   groupInstanceId?: string
+  /** A static member leaves the group on `close`, as any other does, instead of keeping its place. Default false. */
+  leavesOnClose?: boolean
   /** What stays with the member is kept through rebalances (KIP-429); the handler has `onRebalance` and `onKept`. Default false. */
   cooperative?: boolean
   sessionTimeoutMs?: number
@@ -111,6 +113,8 @@ export interface GroupReader {
   /** Stops fetching of these partitions until `resume`: the means of back-pressure. */
   pause(partitions: TopicPartition[]): void
   resume(partitions: TopicPartition[]): void
+  /** How long ago this member sent what the group last took from it, ms; Infinity for who is no member. */
+  silenceMs(): number
   close(): Promise<void>
 }
 

@@ -69,6 +69,11 @@ export interface ApplierOptions {
   readonly retryMs?: number
   readonly timers?: Timers
   readonly clock?: Clock
+  /**
+   * Resolves once nothing is carried out any more that an applier before this one has sent. Rows are applied before:
+   * sent twice, they have the same token. Statements that it may have sent wait. Default: at once.
+   */
+  readonly settled?: () => Promise<void>
   onWarning?: (error: Error) => void
 }
 
@@ -93,6 +98,9 @@ export function createApplier(options: ApplierOptions): Applier {
 
   async function open(): Promise<void> {
     const clock = options.clock ?? systemClock
+    const settled = options.settled ?? (() => Promise.resolve())
+    // A replica that was restarted is asked for proof of rows, and so has the applier before this one done.
+    if ((await store.loadApplied(topic)).some(({ hasRestarted }) => hasRestarted === true)) await settled()
     const nowMs = clock.nowMs()
     const stored = new Map((await store.loadApplied(topic)).map((state) => [state.partition, state]))
     const made = createStatementGate(
@@ -110,12 +118,13 @@ export function createApplier(options: ApplierOptions): Applier {
       retryMs: options.retryMs ?? 50,
       onMoved: () => waiters.check(),
       onWarning,
+      settled,
     }
     partitions = Array.from({ length: layout.partitions }, (_, partition) => {
       const state = begun(partition, stored.get(partition))
       const knownBefore = state.hasRestarted === true ? (ends[partition] ?? 0) : 0
       const version = takeoverVersion(state.version, nowMs)
-      return createPartitionApplier(deps, { ...state, version }, knownBefore)
+      return createPartitionApplier(deps, { ...state, version }, ends[partition] ?? 0, knownBefore)
     })
   }
 

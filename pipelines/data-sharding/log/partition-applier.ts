@@ -34,6 +34,8 @@ export interface PartitionDeps {
   readonly retryMs: number
   readonly timers?: Timers
   readonly clock: Clock
+  /** See `ApplierOptions`. */
+  readonly settled: () => Promise<void>
   /** Called whenever a position has moved. */
   readonly onMoved: () => void
   readonly onWarning: (error: Error) => void
@@ -62,13 +64,14 @@ export interface PartitionApplier {
 const PROVABLE_MS = 300_000
 
 /**
- * An applier of one partition, from the state that was stored or from the beginning. Blocks before `knownBefore` may
- * have been sent by a process before this one to a replica that was restarted since.
+ * An applier of one partition, from the state that was stored or from the beginning. Blocks before `begunAt` may have
+ * been sent by a process before this one, those before `knownBefore` to a replica that was restarted since.
  */
 export function createPartitionApplier(
   deps: PartitionDeps,
   initial: AppliedState,
-  knownBefore = 0,
+  begunAt: number,
+  knownBefore: number,
 ): PartitionApplier {
   const { broker, codec, topic, store, gate } = deps
   const { partition } = initial
@@ -150,6 +153,7 @@ export function createPartitionApplier(
       await save()
       await gate.pass(id, partition, () =>
         insist.run(async () => {
+          if (offset < begunAt) await deps.settled()
           // Asked again before each try: its answer may have been lost.
           if ((await store.statementOutcome(topic, id)) === null)
             await store.runStatement(topic, id, block.database, block.statement)

@@ -36,6 +36,7 @@ describe('back-pressure', () => {
       close: async () => undefined,
       pause: (list) => list.forEach((p) => paused.add(keyOf(p))),
       resume: (list) => list.forEach((p) => paused.delete(keyOf(p))),
+      silenceMs: () => 0,
     }
     const counters = createCounters()
     const warnings: Error[] = []

@@ -34,10 +34,11 @@ async function start(
   at: { broker: MemoryBroker; codec: RecordCodec },
   store: MemoryReplica,
   segments: readonly number[] = [],
+  settled?: () => Promise<void>,
 ): Promise<Applier & { crash(): Promise<void> }> {
   const client = at.broker.connect()
   await beginWith(store, segments)
-  const applier = applierOf(client, at.codec, store)
+  const applier = applierOf(client, at.codec, store, settled)
   closing.push(() => applier.stop())
   await applier.start()
   return Object.assign(applier, {
@@ -226,6 +227,56 @@ test('a statement runs once per replica, after all rows before it, whatever cras
   await until(() => store.statements.length === 4)
   expect(store.statements).toEqual(['ALTER 0', 'ALTER 3', 'ALTER 6', 'ALTER 9'])
   expect(store.rows('db.t')).toHaveLength(36)
+})
+
+test('rows are applied at once after a takeover; statements that the one before may have sent wait', async () => {
+  const at = await open()
+  const store = createMemoryReplica()
+  const writer = createLogWriter({ ...at, topic: TOPIC, clock: systemClock })
+  closing.push(() => writer.close())
+  await writer.start()
+  const first = await start(at, store, ALL)
+  const statement = (id: string) =>
+    writer.appendInOrder(
+      blockForAll(LAYOUT, 'statement', { id, database: 'db', statement: id, issuedAtMs: 1 }),
+    )
+  await first.stop()
+  await writer.append(blocksOf('before', [row(1), row(2), row(3), row(4)]))
+  await statement('known')
+  const settled = Promise.withResolvers<void>()
+  const next = await start(at, store, [], () => settled.promise)
+  await until(() => store.rows('db.t').length === 4, { what: 'the rows before the statement' })
+  await statement('new')
+  await writer.append(blocksOf('after', [row(5), row(6), row(7), row(8)]))
+  await until(() => next.health().partitions.every(({ blockedBy }) => blockedBy === ''))
+  expect(store.statements).toEqual([])
+  expect(store.rows('db.t')).toHaveLength(4)
+  settled.resolve()
+  await until(() => store.rows('db.t').length === 8, { what: 'the rows behind the statements' })
+  expect(store.statements).toEqual(['known', 'new'])
+})
+
+test('a statement that nobody before can have seen waits for nothing; a replica that was restarted does', async () => {
+  const at = await open()
+  const store = createMemoryReplica()
+  const writer = createLogWriter({ ...at, topic: TOPIC, clock: systemClock })
+  closing.push(() => writer.close())
+  await writer.start()
+  const settled = Promise.withResolvers<void>()
+  const one = await start(at, store, ALL, () => settled.promise)
+  const statement = { id: 's', database: 'db', statement: 'new', issuedAtMs: 1 }
+  await writer.appendInOrder(blockForAll(LAYOUT, 'statement', statement))
+  await until(() => store.statements.length === 1)
+  await one.stop()
+  const [state] = await store.loadApplied(TOPIC)
+  if (state === undefined) throw new Error('no state')
+  await store.saveApplied(TOPIC, { ...state, version: state.version + 1, hasRestarted: true })
+  let isStarted = false
+  const two = start(at, store, [], () => settled.promise).then(() => (isStarted = true))
+  await writer.append(blocksOf('i', [row(1)]))
+  expect(isStarted).toBe(false)
+  settled.resolve()
+  expect(await two).toBe(true)
 })
 
 test('a writer learns where its blocks lie, and a repeat with a token is not written again', async () => {

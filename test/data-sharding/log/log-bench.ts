@@ -56,8 +56,14 @@ export async function beginWith(store: MemoryReplica, segments: readonly number[
 }
 
 /** An applier over a replica in memory that has begun. */
-export const applierOf = (broker: Broker, codec: RecordCodec, store: MemoryReplica): Applier =>
+export const applierOf = (
+  broker: Broker,
+  codec: RecordCodec,
+  store: MemoryReplica,
+  settled: () => Promise<void> = () => Promise.resolve(),
+): Applier =>
   createApplier({
+    settled,
     instance: 'a',
     broker,
     codec,

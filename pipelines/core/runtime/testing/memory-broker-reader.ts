@@ -106,6 +106,7 @@ export function createMemoryGroupReader(
     },
     pause: (partitions) => fetcher.pause(partitions),
     resume: (partitions) => fetcher.resume(partitions),
+    silenceMs: () => 0,
     async close() {
       if (over) return
       over = true
