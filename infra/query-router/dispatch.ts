@@ -2,7 +2,8 @@ import type { Buffer } from 'node:buffer'
 import type { ServerResponse } from 'node:http'
 import type { Readable } from 'node:stream'
 import type { ExpectedWork, HedgeBudget, OnePlan, Picker } from '#core/ports'
-import { breakOff, RouterException } from './exceptions.ts'
+import { breakOff as breakAnswer, RouterException } from './exceptions.ts'
+import { createKillableRead } from './killable-read.ts'
 import type { AnsweredQuery } from './ports.ts'
 import { createRelay } from './relay.ts'
 import {
@@ -60,7 +61,10 @@ interface Attempt {
   readonly instance: number
   readonly startedMs: number
   call: UpstreamCall | null
+  /** For the choice of instances. */
   state: 'waiting' | 'answering' | 'over'
+  /** The instance has nothing more to say. */
+  hasEnded: boolean
 }
 
 /** Sends a job and passes its answer on; resolves when the answer is over. Rejects only before the first byte. */
@@ -73,7 +77,9 @@ export function dispatch(deps: DispatchDeps, job: Job, response: ServerResponse)
   const attempts: Attempt[] = []
   let winner: Attempt | null = null
   let hedgeTimer: NodeJS.Timeout | null = null
-  const request: UpstreamRequest = { ...job, isRepeatable }
+  const asked: UpstreamRequest = { ...job, isRepeatable }
+  const killable = plan.isRead ? createKillableRead(asked) : null
+  const request = killable?.request ?? asked
   let isReported = false
   counters.requests++
 
@@ -100,9 +106,18 @@ export function dispatch(deps: DispatchDeps, job: Job, response: ServerResponse)
       if (attempt.state === 'over') continue
       // Who has kept us waiting this long is at least this slow.
       settle(attempt, attempt !== winner && winner !== null)
-      attempt.call?.abort()
+      abandon(attempt)
     }
   }
+
+  function abandon({ call, hasEnded, instance }: Attempt): void {
+    if (hasEnded) return
+    call?.abort()
+    killable?.kill(deps.upstreams[instance] as Upstream)
+  }
+
+  /** What nobody needs ends in its own time, if that is short. */
+  const letGo = (attempt: Attempt): unknown => setTimeout(() => abandon(attempt), UNNEEDED_MS).unref()
 
   function onAnswer(attempt: Attempt): void {
     const elapsedMs = deps.nowMs() - attempt.startedMs
@@ -122,6 +137,7 @@ export function dispatch(deps: DispatchDeps, job: Job, response: ServerResponse)
   }
 
   function onFailure(attempt: Attempt, error: Error, reached: boolean): void {
+    attempt.hasEnded = true
     if (winner !== null && winner !== attempt) return
     settle(attempt, false)
     if (error instanceof BodyFailure) {
@@ -132,7 +148,7 @@ export function dispatch(deps: DispatchDeps, job: Job, response: ServerResponse)
     if (winner === attempt) {
       counters.brokenAnswers++
       report(attempt.instance, true)
-      breakOff(response)
+      breakAnswer(response)
       return finished.resolve()
     }
     if (attempts.some((a) => a.state !== 'over')) return
@@ -162,7 +178,13 @@ export function dispatch(deps: DispatchDeps, job: Job, response: ServerResponse)
         new RouterException(279, 'ALL_CONNECTION_TRIES_FAILED', 'No instance can answer'),
       )
     }
-    const attempt: Attempt = { instance, startedMs: deps.nowMs(), call: null, state: 'waiting' }
+    const attempt: Attempt = {
+      instance,
+      startedMs: deps.nowMs(),
+      call: null,
+      state: 'waiting',
+      hasEnded: false,
+    }
     attempts.push(attempt)
     picker.begin(instance, workMs, attempt.startedMs)
     const relay = createRelay(response, job.extraHeaders, () => undefined)
@@ -176,6 +198,7 @@ export function dispatch(deps: DispatchDeps, job: Job, response: ServerResponse)
         relay.onHead(head)
       },
       onBody(piece, isLast) {
+        attempt.hasEnded ||= isLast
         if (winner !== attempt) return
         relay.onBody(piece, isLast)
         if (!isLast) return
@@ -198,8 +221,8 @@ export function dispatch(deps: DispatchDeps, job: Job, response: ServerResponse)
 
   response.on('close', () => {
     if (response.writableFinished) return
-    const asked = winner ?? attempts.at(-1)
-    if (asked !== undefined) report(asked.instance, true)
+    const last = winner ?? attempts.at(-1)
+    if (last !== undefined) report(last.instance, true)
     stopAll()
     finished.resolve()
   })
@@ -210,10 +233,6 @@ export function dispatch(deps: DispatchDeps, job: Job, response: ServerResponse)
     hedgeTimer = setTimeout(hedge, deps.hedging.delayMs(workMs))
   }
   return finished.promise
-}
-
-function letGo({ call }: Attempt): void {
-  setTimeout(() => call?.abort(), UNNEEDED_MS).unref()
 }
 
 function weightsOf({ plan, candidates }: Job): readonly number[] | undefined {

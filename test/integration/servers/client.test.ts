@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { failOnLeaks } from '../../support/leaks.ts'
+import { uniqueName } from '../../support/unique.ts'
+import { until } from '../../support/until.ts'
 import { openRouter } from '../query-router-world.ts'
 import { CLIENT_CASES } from './client-cases.ts'
 import { openServers, type Servers } from './world.ts'
@@ -41,4 +43,28 @@ describe.each([
       await routed.close()
     }
   })
+})
+
+test('a read whose client goes away ends at its instance', async () => {
+  const mark = uniqueName('gone')
+  const clients = servers.list.map(({ url }) => servers.client(url))
+  const routed = servers.client(router.router.url)
+  const running = async (): Promise<number> => {
+    const counts = await Promise.all(
+      clients.map(async (client) => {
+        const query = `SELECT count() AS c FROM system.processes WHERE query LIKE '%${mark}%' AND query NOT LIKE '%system.processes%'`
+        const [row] = await (await client.query({ query, format: 'JSONEachRow' })).json<{ c: string }>()
+        return Number(row?.c)
+      }),
+    )
+    return counts.reduce((sum, count) => sum + count, 0)
+  }
+  const abort = new AbortController()
+  const query = `SELECT '${mark}', sum(sipHash64(number)) FROM numbers(1000000000000) SETTINGS max_execution_time = 50`
+  const asked = routed.query({ query, abort_signal: abort.signal }).catch(() => 'gone')
+  await until(async () => (await running()) === 1, { what: 'the query under way' })
+  abort.abort()
+  expect(await asked).toBe('gone')
+  await until(async () => (await running()) === 0, { what: 'the query ended' })
+  await Promise.all([...clients, routed].map((client) => client.close()))
 })
