@@ -1,4 +1,4 @@
-import type { Flow, RecordByName } from '../../../schemas/index.ts'
+import type { Flow, Forecast, RecordByName } from '../../../schemas/index.ts'
 import {
   count,
   defineTopology,
@@ -7,6 +7,7 @@ import {
   sum,
   type Topology,
   textOf,
+  windowNode,
 } from '../../../pipelines/core/runtime/index.ts'
 
 export const FIELDS = ['event_time_ms', 'stream', 'bytes', 'packets', 'src_region', 'dst_region'] as const
@@ -91,6 +92,42 @@ export const flow = (event_time_ms: number, stream: string, bytes: number, packe
   dst_region: '',
   sampling_rate: 1,
 })
+
+/** A forecast that carries a running total of an entity. */
+export const totalOf = (entity: string, timeMs: number, value: number): Forecast => ({
+  scope: 'default',
+  entity,
+  metric: 'total',
+  issued_at_ms: timeMs,
+  target_ms: timeMs,
+  horizon_ms: 0,
+  q025: value,
+  q10: value,
+  q50: value,
+  q90: value,
+  q975: value,
+  q99: value,
+  model: 'total',
+  model_version: '1',
+  seasonal_naive: null,
+  scale: null,
+})
+
+/** The windows of flows as the input of a round, and totals as its output. */
+export const totalsRound = (windows: Topology) =>
+  ({
+    inputs: {
+      features: {
+        topic: 'features.streams',
+        record: 'StreamFeature',
+        time: 'window_end_ms',
+        writers: [
+          { node: windowNode(windows.name, 'streams'), partitionsOf: 'features.streams', aligned: true },
+        ],
+      },
+    },
+    outputs: { forecasts: { topic: 'forecasts.traffic', record: 'Forecast', marked: true } },
+  }) as const
 
 /** The windows expected of flows, as text lines, computed the plain way. */
 export function offline(flows: readonly Flow[], sizeMs: number, advanceMs = sizeMs): string[] {

@@ -7,11 +7,10 @@ import {
   type Round,
   type RoundProcessor,
   type Topology,
-  windowNode,
 } from '../../../pipelines/core/runtime/index.ts'
 import { createTestDriver } from '../../../pipelines/core/runtime/testing/test-driver.ts'
-import type { Forecast, RecordByName, StreamFeature } from '../../../schemas/index.ts'
-import { flow, flowWindows } from './fixtures.ts'
+import type { RecordByName, StreamFeature } from '../../../schemas/index.ts'
+import { flow, flowWindows, totalOf, totalsRound } from './fixtures.ts'
 
 const NOW = 1_000_000
 
@@ -25,7 +24,7 @@ function totals(): RoundProcessor {
       )
       for (const row of rows) {
         sums[row.stream] = (sums[row.stream] ?? 0) + row.bytes
-        out.emit('forecasts', row.stream, forecastOf(row.stream, round.timeMs, sums[row.stream] as number))
+        out.emit('forecasts', row.stream, totalOf(row.stream, round.timeMs, sums[row.stream] as number))
       }
     },
     snapshot: () => Buffer.from(JSON.stringify(sums)),
@@ -35,25 +34,6 @@ function totals(): RoundProcessor {
   }
 }
 
-const forecastOf = (entity: string, timeMs: number, value: number): Forecast => ({
-  scope: 'default',
-  entity,
-  metric: 'total',
-  issued_at_ms: timeMs,
-  target_ms: timeMs,
-  horizon_ms: 0,
-  q025: value,
-  q10: value,
-  q50: value,
-  q90: value,
-  q975: value,
-  q99: value,
-  model: 'total',
-  model_version: '1',
-  seasonal_naive: null,
-  scale: null,
-})
-
 function withTotals(snapshotEvery: number, create = totals): Topology {
   const windows = flowWindows()
   return defineTopology({
@@ -61,17 +41,7 @@ function withTotals(snapshotEvery: number, create = totals): Topology {
     rounds: {
       totals: {
         scope: 'partition',
-        inputs: {
-          features: {
-            topic: 'features.streams',
-            record: 'StreamFeature',
-            time: 'window_end_ms',
-            writers: [
-              { node: windowNode(windows.name, 'streams'), partitionsOf: 'features.streams', aligned: true },
-            ],
-          },
-        },
-        outputs: { forecasts: { topic: 'forecasts.traffic', record: 'Forecast', marked: true } },
+        ...totalsRound(windows),
         snapshotEvery,
         create,
       },

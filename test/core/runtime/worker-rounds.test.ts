@@ -2,15 +2,10 @@ import { Buffer } from 'node:buffer'
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { manualClock } from '../../../pipelines/core/ports/index.ts'
-import {
-  defineTopology,
-  type RoundProcessor,
-  type Topology,
-  windowNode,
-} from '../../../pipelines/core/runtime/index.ts'
+import { defineTopology, type RoundProcessor, type Topology } from '../../../pipelines/core/runtime/index.ts'
 import { createTestDriver } from '../../../pipelines/core/runtime/testing/test-driver.ts'
-import type { Forecast, StreamFeature } from '../../../schemas/index.ts'
-import { flow, flowWindows } from './fixtures.ts'
+import type { StreamFeature } from '../../../schemas/index.ts'
+import { flow, flowWindows, totalOf, totalsRound } from './fixtures.ts'
 
 const NOW = 1_000_000
 const partitions = { 'telemetry.flows': 3, 'features.streams': 2 }
@@ -21,7 +16,7 @@ function total(): RoundProcessor {
   return {
     onRound(round, out) {
       for (const row of round.rows['features'] as StreamFeature[]) sum += row.bytes
-      out.emit('forecasts', 'all', forecastOf(round.timeMs, sum))
+      out.emit('forecasts', 'all', totalOf('all', round.timeMs, sum))
     },
     snapshot: () => Buffer.from(String(sum)),
     restore(bytes) {
@@ -30,41 +25,15 @@ function total(): RoundProcessor {
   }
 }
 
-const forecastOf = (timeMs: number, value: number): Forecast => ({
-  scope: 'default',
-  entity: 'all',
-  metric: 'total',
-  model: 'total',
-  model_version: '1',
-  seasonal_naive: null,
-  scale: null,
-  issued_at_ms: timeMs,
-  target_ms: timeMs,
-  horizon_ms: 0,
-  q025: value,
-  q10: value,
-  q50: value,
-  q90: value,
-  q975: value,
-  q99: value,
-})
-
 /** A joint node: one task reads every partition of the features. */
 function jointTotals(snapshotEvery: number): Topology {
   const windows = flowWindows()
-  const features = {
-    topic: 'features.streams',
-    record: 'StreamFeature',
-    time: 'window_end_ms',
-    writers: [{ node: windowNode(windows.name, 'streams'), partitionsOf: 'features.streams', aligned: true }],
-  } as const
   return defineTopology({
     ...windows,
     rounds: {
       joint: {
         scope: 'all',
-        inputs: { features },
-        outputs: { forecasts: { topic: 'forecasts.traffic', record: 'Forecast', marked: true } },
+        ...totalsRound(windows),
         snapshotEvery,
         create: total,
       },
