@@ -8,7 +8,16 @@ const SCHEMA = z.strictObject({
   /** Names the write log and the entities of decisions. */
   service: NAME,
   instances: z
-    .array(z.strictObject({ name: NAME, url: z.url({ protocol: /^https?$/ }) }))
+    .array(
+      z.strictObject({
+        name: NAME,
+        url: z
+          .url({ protocol: /^https?$/ })
+          .refine((url) => !URL.canParse(url) || new URL(url).username === '', {
+            error: 'credentials of a URL are not used: set user, and FORESTALL_ROUTER_PASSWORD',
+          }),
+      }),
+    )
     .min(1)
     .max(255),
   tables: z.array(

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Acknowledge, PlannedRequest, QueryPlan, WriteLog } from '#core/ports'
 import type { DispatchCounters, DispatchDeps } from './dispatch.ts'
 import type { Freshness, RequestBody } from './ports.ts'
+import type { Holding } from './held-bytes.ts'
 import type { RoutedHttp } from './request.ts'
 import type { AcknowledgedWrites, SessionMemory } from './sessions.ts'
 import type { Staging } from './staging.ts'
@@ -20,6 +21,8 @@ export interface HandlerDeps extends Omit<DispatchDeps, 'counters'> {
   /** Headers of a user that the router acts as; empty: the default user. */
   readonly credentials: readonly string[]
   readonly options: HandlerOptions
+  /** Most bytes of statements and rows that all requests together may hold in memory. Default 256 MiB. */
+  readonly maxHeldBytes?: number
   /** What `/forestall/health` answers, beside the counters. */
   readonly health: () => object
 }
@@ -54,4 +57,6 @@ export interface Asked {
   readonly sql: string
   /** Null: the body has not been touched. */
   readonly body: RequestBody | null
+  /** What is held of it in memory. */
+  readonly holding: Holding
 }

@@ -4,6 +4,7 @@ import type { OnePlan, QueryPlan } from '#core/ports'
 import type { Asked, HandlerContext, HandlerDeps } from './context.ts'
 import type { DispatchCounters } from './dispatch.ts'
 import { answerError, RouterException } from './exceptions.ts'
+import { createHeldBytes, type Holding } from './held-bytes.ts'
 import { createReads } from './reads.ts'
 import { decodedBody, readHttp, readStatementBody, type RoutedHttp } from './request.ts'
 import { createAcknowledgedWrites, createSessionMemory } from './sessions.ts'
@@ -24,6 +25,7 @@ export function createQueryHandler(deps: HandlerDeps): QueryHandler {
     sessions: createSessionMemory(),
     acknowledged: createAcknowledgedWrites(),
   }
+  const hold = createHeldBytes(deps.maxHeldBytes ?? MAX_HELD_BYTES)
   const reads = createReads(context)
   const writes = createWrites(context)
 
@@ -48,6 +50,7 @@ export function createQueryHandler(deps: HandlerDeps): QueryHandler {
     http: RoutedHttp,
     request: IncomingMessage,
     response: ServerResponse,
+    holding: Holding,
   ): Promise<void> {
     refuseDialects(http)
     if (/^multipart\//i.test(request.headers['content-type'] ?? '')) {
@@ -67,8 +70,10 @@ export function createQueryHandler(deps: HandlerDeps): QueryHandler {
       )
     }
     const body = needsBody
-      ? await readStatementBody(decodedBody(request, http.encoding), (text) =>
-          deps.isInsertHead(joinSql(http.urlSql, text.toString())),
+      ? await readStatementBody(
+          decodedBody(request, http.encoding),
+          (text) => deps.isInsertHead(joinSql(http.urlSql, text.toString())),
+          holding.take,
         )
       : null
     const sql = body === null ? http.urlSql : joinSql(http.urlSql, body.head.toString())
@@ -87,11 +92,16 @@ export function createQueryHandler(deps: HandlerDeps): QueryHandler {
         `Cannot execute query in readonly mode. For queries over HTTP, method ${http.method} implies readonly. You should use method POST for modifying queries`,
       )
     }
-    await answerPlan(plan, { http, request, response, sql, body })
+    await answerPlan(plan, { http, request, response, sql, body, holding })
   }
 
   /** What is no query: pages, health checks and endpoints that an instance has of its own. */
-  function answerPath(http: RoutedHttp, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  function answerPath(
+    http: RoutedHttp,
+    request: IncomingMessage,
+    response: ServerResponse,
+    holding: Holding,
+  ): Promise<void> {
     if (!isReading(http)) {
       throw new RouterException(
         48,
@@ -109,13 +119,14 @@ export function createQueryHandler(deps: HandlerDeps): QueryHandler {
       isGuarded: false,
       operation: http.path,
     }
-    return reads.answerOne(plan, { http, request, response, sql: '', body: null })
+    return reads.answerOne(plan, { http, request, response, sql: '', body: null, holding })
   }
 
   return {
     counters,
     async handle(request, response) {
       let queryId = ''
+      const holding = hold()
       try {
         const http = readHttp(request)
         queryId = http.queryId
@@ -128,11 +139,12 @@ export function createQueryHandler(deps: HandlerDeps): QueryHandler {
         if (http.path === '/forestall/health') {
           return answerText(response, 200, `${JSON.stringify({ counters, ...deps.health() })}\n`)
         }
-        if (!QUERY_PATHS.has(http.path)) return await answerPath(http, request, response)
-        await answerQuery(http, request, response)
+        if (!QUERY_PATHS.has(http.path)) return await answerPath(http, request, response, holding)
+        await answerQuery(http, request, response, holding)
       } catch (error) {
         answerError(response, error, queryId)
       } finally {
+        holding.end()
         drain(request)
       }
     },
@@ -141,6 +153,7 @@ export function createQueryHandler(deps: HandlerDeps): QueryHandler {
 
 /** Paths of ClickHouse's HTTP interface that take statements. */
 const QUERY_PATHS = new Set(['/', '/query'])
+const MAX_HELD_BYTES = 256 << 20
 /** How long a client that has its answer may go on sending, ms. */
 const DRAIN_MS = 10_000
 

@@ -118,8 +118,14 @@ function acknowledgeOf(http: RoutedHttp, usual: Acknowledge): Acknowledge {
   throw new RouterException(36, 'BAD_ARGUMENTS', `X-Forestall-Acknowledge is log, first or all, not ${asked}`)
 }
 
-/** Small rows as bytes, which can be sent again; larger ones as a stream that goes to disk at the instance. */
-export async function withinMemory({ rows, encoding }: InsertBody): Promise<InsertBody> {
+/**
+ * Small rows as bytes, which can be sent again; larger ones as a stream that goes to disk at the instance. `take` is told
+ * of what is held.
+ */
+export async function withinMemory(
+  { rows, encoding }: InsertBody,
+  take: (bytes: number) => void,
+): Promise<InsertBody> {
   if (!(rows instanceof Readable)) return { rows, encoding }
   const chunks: Buffer[] = []
   let bytes = 0
@@ -127,6 +133,7 @@ export async function withinMemory({ rows, encoding }: InsertBody): Promise<Inse
   while (bytes <= SMALL_BYTES) {
     const { value, done } = await iterator.next()
     if (done === true) return { rows: Buffer.concat(chunks), encoding }
+    take(value.length)
     chunks.push(value)
     bytes += value.length
   }

@@ -175,9 +175,13 @@ const HEAD_STEP_BYTES = 64 << 10
 
 /**
  * Reads a body that holds a statement: the whole of it, or up to where `isEnough` says that the head of an INSERT is
- * complete. Throws 229 for a statement beyond 16 MiB.
+ * complete. Throws 229 for a statement beyond 16 MiB; `take` is told of what is held.
  */
-export function readStatementBody(body: Readable, isEnough: (text: Buffer) => boolean): Promise<RequestBody> {
+export function readStatementBody(
+  body: Readable,
+  isEnough: (text: Buffer) => boolean,
+  take: (bytes: number) => void,
+): Promise<RequestBody> {
   const { promise, resolve, reject } = Promise.withResolvers<RequestBody>()
   const chunks: Buffer[] = []
   let bytes = 0
@@ -188,6 +192,7 @@ export function readStatementBody(body: Readable, isEnough: (text: Buffer) => bo
     chunks.push(chunk)
     bytes += chunk.length
     try {
+      take(chunk.length)
       if (bytes >= nextLook) {
         nextLook = 2 * bytes + HEAD_STEP_BYTES
         const head = all()

@@ -57,8 +57,11 @@ export function createWrites(context: HandlerContext): Writes {
   }
 
   async function answerInsertInto(plan: InsertPlan, asked: Asked): Promise<void> {
-    const { http, request, response, sql, body } = asked
-    const rows = await withinMemory(rowsOf(plan, sql, http.urlSql, request, body, http.encoding))
+    const { http, request, response, sql, body, holding } = asked
+    const rows = await withinMemory(
+      rowsOf(plan, sql, http.urlSql, request, body, http.encoding),
+      holding.take,
+    )
     const { answer, written } = await gate.insert(() => insertSomewhere({ http, plan, sql, body: rows }))
     if (written !== null) acknowledged.note(written.bySegment)
     if (written !== null && http.sessionId !== '') sessions.note(http.sessionId, written.positions)

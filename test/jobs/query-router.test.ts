@@ -45,6 +45,7 @@ test('settings have defaults, and what cannot be is named', () => {
     [{ tables: [], home: 'z' }, 'no instance z'],
     [{ tables: [], instances: [...instances, ...instances] }, 'same name'],
     [{ tables: [], instances: [{ name: 'a', url: 'ftp://x' }] }, 'url'],
+    [{ tables: [], instances: [{ name: 'a', url: 'http://u:secret@x' }] }, 'FORESTALL_ROUTER_PASSWORD'],
   ]
   for (const [fields, words] of wrong) {
     expect(() => queryRouterConfig({ service: 's', instances, ...fields })).toThrow(words)

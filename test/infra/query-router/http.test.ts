@@ -1,6 +1,6 @@
 import { request } from 'node:http'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { failOnLeaks } from '../../support/leaks.ts'
 import { type Front, type Got, rawly, startFront } from './front.ts'
 
@@ -141,6 +141,20 @@ test('a client that goes away in a large insert says nothing about the instance'
   await ask(front.url, '', { body: 'SELECT 2' })
   await front.router.stop()
   expect(front.picker.isOut(0)).toBe(false)
+})
+
+test('what all requests hold together is bounded, and given back', async () => {
+  const front = await startFront([ok], { more: { maxHeldBytes: 1 << 20 } })
+  const statement = `SELECT ${' '.repeat(700_000)} 2`
+  const send = () => ask(front.url, '', { body: statement })
+  // One that is still sending holds what it has sent.
+  const slow = request(front.url, { method: 'POST' })
+  slow.on('error', () => undefined)
+  await new Promise<void>((done) => void slow.write('-- '.repeat(200_000), () => done()))
+  await vi.waitFor(async () => expect((await send())[0]).toBe(503))
+  slow.destroy()
+  await vi.waitFor(async () => expect((await send())[0]).toBe(200))
+  expect((await send())[0]).toBe(200)
 })
 
 test('requests that could be read in two ways are not read', async () => {
