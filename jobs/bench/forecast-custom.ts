@@ -1,11 +1,10 @@
-import { findSeasons, isWideContest, type ModelLibrary } from '#core/forecasting'
+import { findSeasons, isWideContest, type ModelLibrary, seasonalScale } from '#core/forecasting'
 import { ForestallError } from '#core/ports'
 import { augursCourses } from '#infra/augurs'
 import { lastRows, onGrid, readSeriesCsv } from './forecast-csv.ts'
 import { type PeerRow, type PeerRun, type PeerTools, runPeers } from './forecast-peer.ts'
 import { NET, netOf } from './forecast-net.ts'
 import { cpuSeconds, type Figures, forecastSplits } from './forecast-run.ts'
-import { seasonalScale } from './forecast-score.ts'
 import { accuracyTable } from './forecast-table.ts'
 import type { Split } from './forecast-data.ts'
 

@@ -7,10 +7,11 @@ import {
   LEVELS,
   type ModelLibrary,
   removeEffects,
+  seasonalScale,
   SeriesForecaster,
 } from '#core/forecasting'
 import type { Split } from './forecast-data.ts'
-import { type Accuracy, createScorer, seasonalScale } from './forecast-score.ts'
+import { type Accuracy, accuracyOf } from './forecast-score.ts'
 import { lastStretch, widthFactors, withWidth } from './forecast-width.ts'
 
 /** How a set of series is forecast and scored. */
@@ -88,9 +89,7 @@ export function forecastSplits(splits: readonly Split[], options: RunOptions): F
     const quantiles = widths ? withWidth(alone, widths, least) : alone
     const kind = model.replace(/-\d[^+]*/, '')
     champions[kind] = (champions[kind] ?? 0) + 1
-    const scorer = createScorer(scale)
-    scorer.add(quantiles, split.test)
-    return scorer.result()
+    return accuracyOf(quantiles, split.test, scale)
   })
   return { ...summarise(accuracies, seconds), champions }
 }
@@ -142,11 +141,7 @@ function joiningNet(splits: readonly Split[], options: RunOptions): string {
     if (!(scale > 0)) continue
     const alone = forecastSplit(before, options, '')
     const joined = withNet(alone, before, options, net)
-    const errorOf = ({ quantiles }: Told) => {
-      const scorer = createScorer(scale)
-      scorer.add(quantiles, before.test)
-      return scorer.result().mase
-    }
+    const errorOf = ({ quantiles }: Told) => accuracyOf(quantiles, before.test, scale).mase
     const change = errorOf(alone) - errorOf(joined)
     if (Number.isFinite(change)) gain += change
   }

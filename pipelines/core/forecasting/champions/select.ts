@@ -9,7 +9,7 @@ import {
 } from '../events/index.ts'
 import type { ForecasterOptions } from '../forecaster-options.ts'
 import type { ModelLibrary } from '../model-library.ts'
-import { scoreSheet, type Scores } from '../scoring/index.ts'
+import { scoreSheet, type Scores, seasonalScale } from '../scoring/index.ts'
 import { SeriesForecaster } from '../series-forecaster.ts'
 import { seasonalProfile, logged, seriesFeatures, stepSpread } from './features.ts'
 import { isMade } from './is-made.ts'
@@ -85,7 +85,7 @@ export function selectChampion(input: SelectionInput): Selection {
   const effects = learnEffects({ values, lastMs, stepMs, season, entity }, known)
   const split = values.length < FEWEST ? values.length : Math.floor(values.length * (1 - HELD_OUT))
   const stride = Math.max(1, Math.ceil((values.length - split) / MOST_ORIGINS))
-  const scale = seasonalScale(values, split, season)
+  const scale = seasonalScale(values, season, split)
   const contest = contestOf(input, split, stride, season)
   const plain = season > 1 && values.length > split ? [contest(`seasonal-naive-${season}`)] : []
   const nets = [...(library.nets?.values() ?? [])]
@@ -181,18 +181,6 @@ function isBetter(challenger: Fought, holder: Fought, scale: number, margin: num
 /** The first season that the history holds twice; 1 if there is none. */
 const mainSeason = (values: Float64Array, seasons: readonly number[]): number =>
   seasons.find((season) => 2 * season <= values.length) ?? 1
-
-function seasonalScale(values: Float64Array, until: number, season: number): number {
-  let sum = 0
-  let n = 0
-  for (let t = season; t < until; t++) {
-    const error = Math.abs((values[t] as number) - (values[t - season] as number))
-    if (Number.isNaN(error)) continue
-    sum += error
-    n++
-  }
-  return n > 0 ? sum / n : 0
-}
 
 function naiveMase(
   values: Float64Array,

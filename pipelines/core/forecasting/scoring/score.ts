@@ -24,6 +24,22 @@ const HIGH = 4
 /** 2 / alpha of the interval score at 95 %. */
 const PENALTY = 40
 
+/**
+ * The scale of MASE and MSIS: mean absolute error of the seasonal naive over pairs before `until` that are both known. 0
+ * if the series is too short or never changes.
+ */
+export function seasonalScale(values: Float64Array, season: number, until = values.length): number {
+  let sum = 0
+  let pairs = 0
+  for (let t = season; t < until; t++) {
+    const change = Math.abs((values[t] as number) - (values[t - season] as number))
+    if (Number.isNaN(change)) continue
+    sum += change
+    pairs++
+  }
+  return pairs > 0 ? sum / pairs : 0
+}
+
 /** An empty sheet. MASE: Hyndman and Koehler 2006; MSIS: Gneiting and Raftery 2007, scaled as in the M4 competition. */
 export function scoreSheet(): ScoreSheet {
   let steps = 0
