@@ -1,22 +1,17 @@
-import { afterAll, beforeAll, expect, inject, test } from 'vitest'
-import { type Forecast, type RecordByName, type RecordName, TABLES, topicSpec, VIEWS } from '#schemas'
-import { createCodec, type RecordCodec } from '#core/codec'
+import { beforeAll, expect, test } from 'vitest'
+import type { Forecast, RecordByName, RecordName } from '#schemas'
 import { LEVELS, scoreSheet } from '#core/forecasting'
-import { type Broker, mulberry32, systemClock, type Warehouse } from '#core/ports'
-import { createSink, decodeWith, ensureTables, type Sink } from '#core/warehouse'
-import { createWarehouse, ensureDatabase } from '#infra/clickhouse'
-import { createBroker } from '#infra/kafka'
-import { createRegistryClient } from '#infra/registry'
-import { replayPrefix } from '../../jobs/args.ts'
-import { databaseOf } from '../../jobs/connect.ts'
+import { mulberry32 } from '#core/ports'
+import type { Sink } from '#core/warehouse'
 import { type CliResult, runCli } from '../jobs/run-cli.ts'
 import { failOnLeaks } from '../support/leaks.ts'
+import { replayScope } from '../support/replay-scope.ts'
+import { stackEnv } from '../support/stack-env.ts'
 import { uniqueName } from '../support/unique.ts'
 
 failOnLeaks()
 
 const REPLAY = uniqueName('accuracy').replaceAll('_', '-')
-const PREFIX = replayPrefix(REPLAY)
 const START = Date.UTC(2026, 0, 5)
 const WINDOWS = 60
 const SCALE = 4
@@ -29,7 +24,9 @@ const RECORDS: readonly (readonly [topic: string, record: RecordName])[] = [
   ['models', 'Model'],
   ['events.calendar', 'CalendarEvent'],
 ]
-const env: Record<string, string> = {}
+const env = stackEnv()
+const scope = replayScope(REPLAY, RECORDS)
+const { warehouse } = scope
 const random = mulberry32(5)
 /** What each stream carried; `quiet` carries nothing in every third window, and has no feature then. */
 const carried = (stream: string, w: number): number => (stream === 'quiet' && w % 3 === 0 ? 0 : 100 + (w % 7))
@@ -54,9 +51,6 @@ const featureOf = (stream: string, w: number): RecordByName['StreamFeature'] => 
   ring_bytes: [],
 })
 
-let broker: Broker
-let codec: RecordCodec
-let warehouse: Warehouse
 let sink: Sink
 
 const cli = (...args: string[]): Promise<CliResult> => runCli([...args, '--replay-id', REPLAY], env)
@@ -64,14 +58,6 @@ const jsonOf = ({ stdout }: CliResult) =>
   JSON.parse(stdout.trim().split('\n').at(-1)!) as Record<string, unknown> & {
     rows: Record<string, number>[]
   }
-
-async function write<R extends RecordName>(topic: string, record: R, rows: [string, RecordByName[R]][]) {
-  const producer = broker.producer()
-  for (const [key, row] of rows)
-    producer.add(PREFIX + topic, 0, START, Buffer.from(key), codec.encode(topic, record, row))
-  await producer.flush()
-  await producer.close()
-}
 
 /** Forecast of window w (its end) issued one window before, wrong by `error`. */
 function forecastOf(stream: string, w: number, error: number, version: string): Forecast {
@@ -100,32 +86,7 @@ function forecastOf(stream: string, w: number, error: number, version: string): 
 const errors = new Map<string, number[]>()
 
 beforeAll(async () => {
-  env['KAFKA_BROKERS'] = inject('kafkaBrokers')
-  env['CLICKHOUSE_URL'] = inject('clickhouseUrl')
-  env['SCHEMA_REGISTRY_URL'] = inject('registryUrl')
-  broker = createBroker({ bootstrapBrokers: inject('kafkaBrokers').split(','), clientId: 'accuracy' })
-  codec = createCodec(createRegistryClient({ url: inject('registryUrl') }))
-  const admin = broker.admin()
-  await admin.ensureTopics(RECORDS.map(([topic]) => topicSpec(topic, { prefix: PREFIX, partitions: 1 })))
-  await admin.close()
-  await codec.prepare(RECORDS.map(([topic, record]) => ({ topic, record })))
-  const clickhouse = { url: inject('clickhouseUrl'), database: databaseOf(PREFIX) }
-  await ensureDatabase(clickhouse)
-  warehouse = createWarehouse(clickhouse)
-  await ensureTables(warehouse, TABLES)
-  for (const { name, select } of VIEWS) await warehouse.command(`CREATE OR REPLACE VIEW ${name} AS ${select}`)
-  sink = createSink({
-    broker,
-    warehouse,
-    groupId: uniqueName('accuracy'),
-    tables: TABLES,
-    decode: decodeWith(codec),
-    clock: systemClock,
-    topicPrefix: PREFIX,
-    flushMs: 50,
-    onError: (error) => console.error(error),
-  })
-  await sink.start()
+  sink = await scope.startSink()
   const forecasts: [string, Forecast][] = []
   const features: [string, RecordByName['StreamFeature']][] = []
   for (const [stream, size] of [
@@ -144,22 +105,12 @@ beforeAll(async () => {
     // Of a window that is not over yet nothing is said.
     forecasts.push([stream, forecastOf(stream, WINDOWS + 5, 0, 'v1')])
   }
-  await write('features.streams', 'StreamFeature', features)
-  await write('forecasts.traffic', 'Forecast', forecasts)
+  await scope.write('features.streams', 'StreamFeature', features)
+  await scope.write('forecasts.traffic', 'Forecast', forecasts)
   await sink.drained()
   // Rows of the same records once more, as after a restart that lost track of what was written.
   for (const table of ['forecasts_traffic', 'features_streams'])
     await warehouse.command(`INSERT INTO ${table} SELECT * FROM ${table}`)
-})
-
-afterAll(async () => {
-  await sink.stop()
-  await warehouse.command(`DROP DATABASE IF EXISTS ${databaseOf(PREFIX)}`)
-  await warehouse.close()
-  const admin = broker.admin()
-  await admin.deleteTopics((await admin.listTopics()).filter((name) => name.startsWith(PREFIX)))
-  await admin.close()
-  await broker.close()
 })
 
 test('every forecast is scored once against what happened, however often it was delivered; silence counts as zero', {
@@ -261,8 +212,8 @@ test('forecasts of the work of services and their segments are scored in the sam
     ['orders/001', forecast('orders/001', w, work(1, w) + 3)],
     ['rare/001', forecast('rare/001', w, 0)],
   ])
-  await write('features.services', 'ServiceFeature', features)
-  await write('forecasts.data', 'Forecast', forecasts)
+  await scope.write('features.services', 'ServiceFeature', features)
+  await scope.write('forecasts.data', 'Forecast', forecasts)
   await sink.drained()
   const { rows, bySubsystem } = jsonOf(await cli('accuracy', '--json', '--worst', '100'))
   const own = new Map(rows.map((row) => [String(row['entity']), row]))
@@ -290,7 +241,9 @@ test('forecasts of the work of services and their segments are scored in the sam
 
 test('each version of a model is scored by itself when asked', { timeout: 240_000 }, async () => {
   const row = forecastOf('good', 3, 1, 'v2')
-  await write('forecasts.traffic', 'Forecast', [['good', { ...row, issued_at_ms: row.issued_at_ms - 1 }]])
+  await scope.write('forecasts.traffic', 'Forecast', [
+    ['good', { ...row, issued_at_ms: row.issued_at_ms - 1 }],
+  ])
   await sink.drained()
   const { rows } = jsonOf(await cli('accuracy', '--versions', '--json'))
   const good = rows.filter((r) => String(r['entity']) === 'good')

@@ -1,37 +1,28 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
-import { afterAll, beforeAll, expect, inject, test } from 'vitest'
-import { type Model, TABLES, topicSpec, VIEWS } from '#schemas'
-import { createCodec, type RecordCodec } from '#core/codec'
+import { beforeAll, expect, test } from 'vitest'
+import type { Model } from '#schemas'
 import { decodeNet, globalNet } from '#core/forecasting'
-import type { Broker, Warehouse } from '#core/ports'
-import { ensureTables } from '#core/warehouse'
-import { createWarehouse, ensureDatabase } from '#infra/clickhouse'
-import { createBroker } from '#infra/kafka'
-import { createRegistryClient } from '#infra/registry'
-import { replayPrefix } from '../../jobs/args.ts'
-import { databaseOf } from '../../jobs/connect.ts'
-import { runCli } from '../jobs/run-cli.ts'
+import { runCli, startCli } from '../jobs/run-cli.ts'
 import { failOnLeaks } from '../support/leaks.ts'
+import { replayScope } from '../support/replay-scope.ts'
+import { stackEnv } from '../support/stack-env.ts'
 import { uniqueName } from '../support/unique.ts'
 import { until } from '../support/until.ts'
 
 failOnLeaks()
 
-const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const REPLAY = uniqueName('train').replaceAll('_', '-')
-const PREFIX = replayPrefix(REPLAY)
 const STREAMS = 80
 /** Each test starts the command several times; a busy machine takes its time. */
 const PATIENCE_MS = 240_000
 const WINDOWS = 260
-const env: Record<string, string> = {}
+const env = stackEnv()
 const TRAIN = ['train', '--replay-id', REPLAY, '--seasons', '24s', '--workers', '1']
 
-let broker: Broker
-let codec: RecordCodec
-let warehouse: Warehouse
+const { prefix, broker, codec, warehouse } = replayScope(REPLAY, [
+  ['models', 'Model'],
+  ['events.calendar', 'CalendarEvent'],
+  ['alerts.forecasts', 'ForecastAlert'],
+])
 
 /** A wave of 24 windows of a second per stream, and a forecast of each. */
 async function fill(): Promise<void> {
@@ -51,7 +42,7 @@ async function fill(): Promise<void> {
 async function models(): Promise<{ key: string; model: Model }[]> {
   const found: { key: string; value: Buffer }[] = []
   const reader = broker.readPartitions({
-    partitions: [{ topic: `${PREFIX}models`, partition: 0, from: 'earliest' }],
+    partitions: [{ topic: `${prefix}models`, partition: 0, from: 'earliest' }],
     until: 'stable',
     onBatch: (cursor) => {
       while (cursor.next()) {
@@ -73,46 +64,14 @@ async function models(): Promise<{ key: string; model: Model }[]> {
   )
 }
 
-beforeAll(async () => {
-  env['KAFKA_BROKERS'] = inject('kafkaBrokers')
-  env['CLICKHOUSE_URL'] = inject('clickhouseUrl')
-  env['SCHEMA_REGISTRY_URL'] = inject('registryUrl')
-  broker = createBroker({ bootstrapBrokers: inject('kafkaBrokers').split(','), clientId: 'train-test' })
-  codec = createCodec(createRegistryClient({ url: inject('registryUrl') }))
-  const admin = broker.admin()
-  await admin.ensureTopics(
-    ['models', 'events.calendar', 'alerts.forecasts'].map((name) => topicSpec(name, { prefix: PREFIX })),
-  )
-  await admin.close()
-  const clickhouse = { url: inject('clickhouseUrl'), database: databaseOf(PREFIX) }
-  await ensureDatabase(clickhouse)
-  warehouse = createWarehouse(clickhouse)
-  await ensureTables(warehouse, TABLES)
-  for (const { name, select } of VIEWS) await warehouse.command(`CREATE OR REPLACE VIEW ${name} AS ${select}`)
-  await fill()
-})
-
-afterAll(async () => {
-  await warehouse.command(`DROP DATABASE IF EXISTS ${databaseOf(PREFIX)}`)
-  await warehouse.close()
-  const admin = broker.admin()
-  await admin.deleteTopics((await admin.listTopics()).filter((name) => name.startsWith(PREFIX)))
-  await admin.close()
-  await broker.close()
-})
+beforeAll(fill)
 
 test('a training that is killed loses no champion: the next run goes on where it was', {
   timeout: PATIENCE_MS,
 }, async () => {
-  const child = spawn(process.execPath, ['jobs/forestall.ts', ...TRAIN], {
-    cwd: ROOT,
-    env: { ...process.env, ...env },
-    stdio: 'ignore',
-  })
-  const exited = once(child, 'exit')
+  const training = startCli(TRAIN, env)
   await until(async () => (await models()).length > 0, { what: 'the first champions', timeoutMs: 120_000 })
-  child.kill('SIGKILL')
-  await exited
+  await training.end('SIGKILL')
   const before = await models()
   const kept = new Map(before.map(({ key, model }) => [key, model]))
   expect(kept.size).toBeGreaterThan(0)
@@ -178,15 +137,9 @@ test('with a schedule it stays, looks at what is due, and ends in order', {
   timeout: PATIENCE_MS,
 }, async () => {
   const before = (await models()).length
-  const child = spawn(
-    process.execPath,
-    ['jobs/forestall.ts', ...TRAIN, '--schedule', '* * * * * *', '--every', '1s'],
-    { cwd: ROOT, env: { ...process.env, ...env }, stdio: 'ignore' },
-  )
-  const exited = once(child, 'exit')
+  const training = startCli([...TRAIN, '--schedule', '* * * * * *', '--every', '1s'], env)
   await until(async () => (await models()).length > before, { what: 'a scheduled run', timeoutMs: 120_000 })
-  child.kill('SIGTERM')
-  expect((await exited)[0]).toBe(0)
+  expect((await training.end('SIGTERM'))[0]).toBe(0)
 })
 
 test('a schedule that is none is refused with its cure', { timeout: PATIENCE_MS }, async () => {
