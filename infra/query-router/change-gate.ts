@@ -16,6 +16,7 @@ export function createChangeGate(patienceMs = 30_000): ChangeGate {
   const inserts = new Set<Promise<unknown>>()
   let changing: Promise<unknown> = Promise.resolve()
   let waiting = 0
+  const isChanging = (): boolean => waiting > 0
 
   async function alone<T>(work: () => Promise<T>): Promise<T> {
     let timer: NodeJS.Timeout | null = null
@@ -35,7 +36,7 @@ export function createChangeGate(patienceMs = 30_000): ChangeGate {
 
   return {
     async insert(work) {
-      while (waiting > 0) await changing
+      while (isChanging()) await changing
       const run = work()
       inserts.add(run)
       try {

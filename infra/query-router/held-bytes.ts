@@ -3,9 +3,9 @@ import { RouterException } from './exceptions.ts'
 /** What one request holds in memory. */
 export interface Holding {
   /** Throws 241 if all requests together would hold too much. */
-  take(bytes: number): void
+  readonly take: (bytes: number) => void
   /** Gives everything back. */
-  end(): void
+  readonly end: () => void
 }
 
 /** Counts what requests hold in memory: clients that send slowly, or many at once, must not take all of it. */
