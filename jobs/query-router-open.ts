@@ -197,6 +197,7 @@ export async function openQueryRouter(options: OpenRouterOptions): Promise<OpenR
     placement,
     () => (begun.length > 0 ? begun : members),
     home,
+    (instance) => picker.isOut(instance),
   )
   const { meter } = options
   const plan = (request: Parameters<typeof planner.plan>[0]) => planner.plan(request)
