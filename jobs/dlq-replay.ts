@@ -2,7 +2,8 @@ import { Buffer } from 'node:buffer'
 import type { DeadLetter } from '#schemas'
 import { TOPICS } from '#schemas'
 import type { RecordCodec } from '#core/codec'
-import { type Broker, ForestallError, type RecordCursor, type TransactionalProducer } from '#core/ports'
+import { type Broker, ForestallError, type TransactionalProducer } from '#core/ports'
+import { scanTopic } from './topic-reader.ts'
 
 /** What to send again; topics with their prefix. */
 export interface ReplayPlan {
@@ -37,28 +38,8 @@ const KEPT_BYTES = 900_000
 
 const markOf = (letter: DeadLetter, topic: string): string => `${topic}:${letter.partition}:${letter.offset}`
 
-async function readAll(
-  broker: Broker,
-  topic: string,
-  count: number,
-  take: (cursor: RecordCursor) => Promise<void> | void,
-): Promise<void> {
-  const reader = broker.readPartitions({
-    partitions: Array.from({ length: count }, (_, partition) => ({ topic, partition, from: 'earliest' })),
-    until: 'end',
-    onBatch: async (cursor) => {
-      while (cursor.next()) await take(cursor)
-    },
-  })
-  try {
-    await reader.done
-  } finally {
-    await reader.close()
-  }
-}
-
-/** Throws NOT_FOUND or CONFIG_INVALID before anything is sent. */
-async function partitionsOf(plan: ReplayPlan): Promise<{ target: number; letters: number; marks: number }> {
+/** Partitions of the topic that letters go to. Throws NOT_FOUND or CONFIG_INVALID before anything is sent. */
+async function targetPartitions(plan: ReplayPlan): Promise<number> {
   const { broker, topic, deadLetters, marks, send } = plan
   const isCompacted = TOPICS.some((t) => t.compacted && (topic === t.name || topic.endsWith(`.${t.name}`)))
   if (isCompacted) {
@@ -75,21 +56,19 @@ async function partitionsOf(plan: ReplayPlan): Promise<{ target: number; letters
     if (send) {
       await admin.ensureTopics([{ name: marks, partitions: 1, configs: { 'cleanup.policy': 'compact' } }])
     }
-    const counts = await admin.partitions([topic, deadLetters, marks])
-    const [target, letters] = [counts.get(topic), counts.get(deadLetters)]
-    if (target === undefined || letters === undefined) {
-      const missing = target === undefined ? topic : deadLetters
-      throw new ForestallError('NOT_FOUND', `Topic ${missing} does not exist.`)
-    }
-    return { target, letters, marks: counts.get(marks) ?? 0 }
+    const counts = await admin.partitions([topic, deadLetters])
+    const target = counts.get(topic)
+    if (target !== undefined && counts.has(deadLetters)) return target
+    const missing = target === undefined ? topic : deadLetters
+    throw new ForestallError('NOT_FOUND', `Topic ${missing} does not exist.`)
   } finally {
     await admin.close()
   }
 }
 
-async function readLetters(plan: ReplayPlan, count: number): Promise<DeadLetter[]> {
+async function readLetters(plan: ReplayPlan): Promise<DeadLetter[]> {
   const letters: DeadLetter[] = []
-  await readAll(plan.broker, plan.deadLetters, count, async ({ buffer, valueStart, valueLength }) => {
+  await scanTopic(plan.broker, plan.deadLetters, async ({ buffer, valueStart, valueLength }) => {
     if (valueLength < 0) return
     const value = Buffer.from(buffer.subarray(valueStart, valueStart + valueLength))
     letters.push(await plan.codec.decodeAsync(value, 0, value.length, 'DeadLetter'))
@@ -97,9 +76,9 @@ async function readLetters(plan: ReplayPlan, count: number): Promise<DeadLetter[
   return letters
 }
 
-async function readMarks({ broker, marks }: ReplayPlan, count: number): Promise<Set<string>> {
+async function readMarks({ broker, marks }: ReplayPlan): Promise<Set<string>> {
   const seen = new Set<string>()
-  await readAll(broker, marks, count, ({ buffer, keyStart, keyLength }) => {
+  await scanTopic(broker, marks, ({ buffer, keyStart, keyLength }) => {
     if (keyLength >= 0) seen.add(buffer.toString('utf8', keyStart, keyStart + keyLength))
   })
   return seen
@@ -136,13 +115,13 @@ function resend(plan: ReplayPlan, producer: TransactionalProducer, letter: DeadL
  * that no letter is sent twice. Throws CONFIG_INVALID for a compacted topic, NOT_FOUND.
  */
 export async function replayDeadLetters(plan: ReplayPlan): Promise<ReplayCounts> {
-  const partitions = await partitionsOf(plan)
+  const target = await targetPartitions(plan)
   const producer = plan.broker.transactionalProducer({ transactionalId: `${plan.deadLetters}-replay` })
   try {
     // Before the marks are read: what a replay under way has not committed by now never will be.
     if (plan.send) await producer.init()
-    const before = await readMarks(plan, partitions.marks)
-    const letters = await readLetters(plan, partitions.letters)
+    const before = await readMarks(plan)
+    const letters = await readLetters(plan)
     const counts: ReplayCounts = { topic: plan.topic, letters: letters.length, replayed: 0, skipped: {} }
     const now = new Set<string>()
     for (const letter of letters) {
@@ -154,7 +133,7 @@ export async function replayDeadLetters(plan: ReplayPlan): Promise<ReplayCounts>
       now.add(markOf(letter, plan.topic))
       counts.replayed++
       if (!plan.send) continue
-      resend(plan, producer, letter, partitions.target)
+      resend(plan, producer, letter, target)
       if (producer.pendingBytes >= COMMIT_BYTES) await producer.commit()
     }
     if (producer.dirty) await producer.commit()

@@ -10,7 +10,7 @@ import { startKafka } from '#infra/local'
 import { AVRO, deadLetterTopic } from '#schemas'
 import { createMemoryRegistry } from '../../pipelines/core/runtime/testing/memory-registry.ts'
 import { differences, readWindows, runPeer } from '../../test/bench/peers/kafka-streams/peer.ts'
-import { readTopic } from '../demo/topic-reader.ts'
+import { readTopic } from '../topic-reader.ts'
 import {
   LANES,
   type Lane,

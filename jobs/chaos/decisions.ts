@@ -1,5 +1,5 @@
 import type { RecordCodec } from '#core/codec'
-import { readTopic, type TopicSource } from '../demo/topic-reader.ts'
+import { readTopic, type TopicSource } from '../topic-reader.ts'
 
 /** What a check of the topics behind the windows found. */
 export interface DownstreamCheck {

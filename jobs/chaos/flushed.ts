@@ -1,7 +1,7 @@
 import type { Broker, Warehouse } from '#core/ports'
 import { createPause, systemTimers } from '#core/ports'
 import { END_OF_INPUT_MS, readMark } from '#core/runtime'
-import { partitionCount } from '../demo/topic-reader.ts'
+import { scanTopic } from '../topic-reader.ts'
 
 /** A feature topic and the table it ends up in. */
 const FEATURES = [
@@ -21,28 +21,17 @@ interface TopicState {
 
 /** What stands, committed, in a feature topic. */
 async function stateOf(broker: Broker, topic: string): Promise<TopicState> {
-  const partitions = await partitionCount(broker, topic)
   const ended = new Set<number>()
   let rows = 0
-  const reader = broker.readPartitions({
-    partitions: Array.from({ length: partitions }, (_, partition) => ({
-      topic,
-      partition,
-      from: 'earliest',
-    })),
-    until: 'stable',
-    onBatch(cursor) {
-      while (cursor.next()) {
-        if (cursor.valueLength >= 0) rows++
-        else if ((readMark(cursor)?.watermarkMs ?? 0) >= END_OF_INPUT_MS) ended.add(cursor.partition)
-      }
+  const partitions = await scanTopic(
+    broker,
+    topic,
+    (cursor) => {
+      if (cursor.valueLength >= 0) rows++
+      else if ((readMark(cursor)?.watermarkMs ?? 0) >= END_OF_INPUT_MS) ended.add(cursor.partition)
     },
-  })
-  try {
-    await reader.done
-  } finally {
-    await reader.close()
-  }
+    { until: 'stable' },
+  )
   return { ended: ended.size, partitions, rows }
 }
 

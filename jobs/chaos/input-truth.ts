@@ -2,7 +2,7 @@ import type { RecordCodec } from '#core/codec'
 import { type ErrorCode, isError, type RecordCursor } from '#core/ports'
 import { createTruth, isSelfPair, type TopicTruth, type Truth } from '../demo/truth.ts'
 import { FLOWS_TOPIC, PROBES_TOPIC } from '../demo/telemetry-writer.ts'
-import { partitionCount, type TopicSource } from '../demo/topic-reader.ts'
+import { scanTopic, type TopicSource } from '../topic-reader.ts'
 import type { WindowAccount } from '../demo/window-account.ts'
 
 /** Event times further from the time of writing than this are poison: the load's are a year off, or 1970. */
@@ -60,23 +60,7 @@ async function eachRecord(
     const code = await take(value).catch(codeOf)
     if (code !== null) account.bad[code] = (account.bad[code] ?? 0) + 1
   }
-  const partitions = await partitionCount(source, topic)
-  const reader = source.readPartitions({
-    partitions: Array.from({ length: partitions }, (_, partition) => ({
-      topic,
-      partition,
-      from: 'earliest',
-    })),
-    until: 'end',
-    onBatch: async (cursor) => {
-      while (cursor.next()) await visit(cursor)
-    },
-  })
-  try {
-    await reader.done
-  } finally {
-    await reader.close()
-  }
+  await scanTopic(source, topic, visit)
 }
 
 function codeOf(error: unknown): ErrorCode {

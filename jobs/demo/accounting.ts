@@ -5,7 +5,7 @@ import { auditLedger, type LedgerAccount } from './audit-ledger.ts'
 import { auditLetters, type LetterAccount } from './audit-letters.ts'
 import { compareWindows, readWarehouse, type WindowDifferences, type WindowTable } from './audit-windows.ts'
 import { FLOWS_TOPIC, PROBES_TOPIC } from './telemetry-writer.ts'
-import { readTopic, type TopicSource } from './topic-reader.ts'
+import { readTopic, type TopicSource } from '../topic-reader.ts'
 import type { TopicTruth, Truth } from './truth.ts'
 import { WindowAccount } from './window-account.ts'
 

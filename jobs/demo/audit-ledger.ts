@@ -1,7 +1,7 @@
 import type { OffsetLedger } from '#schemas'
 import type { RecordCodec } from '#core/codec'
 import { partitionKey } from '#core/ports'
-import { partitionCount, readTopic, type TopicSource } from './topic-reader.ts'
+import { partitionCount, readTopic, type TopicSource } from '../topic-reader.ts'
 
 /** What one source node says became of an input topic. */
 export interface LedgerAccount {

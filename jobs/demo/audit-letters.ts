@@ -1,5 +1,5 @@
 import type { RecordCodec } from '#core/codec'
-import { readTopic, type TopicSource } from './topic-reader.ts'
+import { readTopic, type TopicSource } from '../topic-reader.ts'
 import { WindowAccount } from './window-account.ts'
 
 /** What lies in the dead letters of one topic. */

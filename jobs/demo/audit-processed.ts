@@ -3,7 +3,7 @@ import type { Broker, RecordCursor } from '#core/ports'
 import { readHeader } from '#core/runtime'
 import { createFlowStreams } from '../../pipelines/traffic-routing/dataplane.ts'
 import { INPUT, OFFSET_HEADER, OUTPUT } from './processors.ts'
-import { partitionCount } from './topic-reader.ts'
+import { scanTopic } from '../topic-reader.ts'
 
 /** What became of every flow at the regional processors. */
 export interface ProcessedAccount {
@@ -120,28 +120,5 @@ async function talliesOf(
 }
 
 /** Every committed record of a topic that has a value. */
-async function visitAll(
-  broker: Broker,
-  topic: string,
-  visit: (cursor: RecordCursor) => Promise<void> | void,
-): Promise<void> {
-  const count = await partitionCount(broker, topic)
-  if (count === 0) return
-  const partitions = Array.from({ length: count }, (_, partition) => ({
-    topic,
-    partition,
-    from: 'earliest' as const,
-  }))
-  const reader = broker.readPartitions({
-    partitions,
-    until: 'end',
-    async onBatch(cursor) {
-      while (cursor.next()) if (cursor.valueLength >= 0) await visit(cursor)
-    },
-  })
-  try {
-    await reader.done
-  } finally {
-    await reader.close()
-  }
-}
+const visitAll = (broker: Broker, topic: string, visit: (cursor: RecordCursor) => Promise<void> | void) =>
+  scanTopic(broker, topic, (cursor) => (cursor.valueLength >= 0 ? visit(cursor) : undefined))

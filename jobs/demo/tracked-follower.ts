@@ -8,8 +8,17 @@ import {
   type Follower,
   type FollowerHealth,
 } from '#core/dataplane'
-import type { Broker, Clock, DecisionApplier, DecisionSource, DecodeDecision, Timers } from '#core/ports'
+import type {
+  Broker,
+  Clock,
+  DecisionApplier,
+  DecisionSource,
+  DecodeDecision,
+  RecordCursor,
+  Timers,
+} from '#core/ports'
 import type { FollowerStatus } from '#infra/web'
+import { scanTopic } from '../topic-reader.ts'
 
 export type { FollowerStatus }
 
@@ -130,27 +139,10 @@ function noteOffsets<Body>(source: DecisionSource<Body>, seen: Map<number, numbe
  */
 async function lastDecisions(broker: Broker, topic: string, limitMs: number): Promise<Map<number, number>> {
   const last = new Map<number, number>()
-  const admin = broker.admin()
-  const partitions = (await admin.partitions([topic])).get(topic) ?? 0
-  await admin.close()
-  const reader = broker.readPartitions({
-    partitions: Array.from({ length: partitions }, (_, partition) => ({
-      topic,
-      partition,
-      from: 'earliest',
-    })),
-    until: 'end',
-    onBatch(cursor) {
-      while (cursor.next()) if (cursor.keyLength >= 0) last.set(cursor.partition, cursor.offset)
-    },
-  })
-  const timer = setTimeout(() => void reader.close(), limitMs)
-  try {
-    await reader.done
-  } finally {
-    clearTimeout(timer)
-    await reader.close()
+  const note = ({ keyLength, partition, offset }: RecordCursor): void => {
+    if (keyLength >= 0) last.set(partition, offset)
   }
+  await scanTopic(broker, topic, note, { limitMs })
   return last
 }
 

@@ -1,8 +1,9 @@
 import { expect, test } from 'vitest'
 import type { DeadLetter } from '#schemas'
 import { createCodec } from '#core/codec'
-import { partitionKey, type RecordCursor } from '#core/ports'
+import { partitionKey } from '#core/ports'
 import { replayDeadLetters, type ReplayPlan } from '../../jobs/dlq-replay.ts'
+import { scanTopic } from '../../jobs/topic-reader.ts'
 import { createMemoryBroker } from '../../pipelines/core/runtime/testing/memory-broker.ts'
 import { createMemoryRegistry } from '../../pipelines/core/runtime/testing/memory-registry.ts'
 
@@ -69,21 +70,12 @@ interface Sent {
 
 async function readTopic(broker: ReplayPlan['broker'], topic: string): Promise<Sent[]> {
   const sent: Sent[] = []
-  const count = (await broker.admin().partitions([topic])).get(topic) ?? 0
-  const take = (c: RecordCursor): void => {
+  await scanTopic(broker, topic, (c) => {
     const key = c.keyLength < 0 ? null : c.buffer.toString('utf8', c.keyStart, c.keyStart + c.keyLength)
     const value =
       c.valueLength < 0 ? null : [...c.buffer.subarray(c.valueStart, c.valueStart + c.valueLength)]
     sent.push({ partition: c.partition, timestampMs: c.timestampMs, key, value })
-  }
-  const reader = broker.readPartitions({
-    partitions: Array.from({ length: count }, (_, partition) => ({ topic, partition, from: 'earliest' })),
-    until: 'end',
-    onBatch: (cursor) => {
-      while (cursor.next()) take(cursor)
-    },
   })
-  await reader.done
   return sent
 }
 

@@ -8,6 +8,7 @@ import { createBroker } from '#infra/kafka'
 import { createRegistryClient } from '#infra/registry'
 import { replayPrefix } from '../../jobs/args.ts'
 import { databaseOf } from '../../jobs/connect.ts'
+import { readTopic } from '../../jobs/topic-reader.ts'
 
 /** Topics and tables of one replay in the stack; what it holds is there once the hooks of the file have run. */
 export interface ReplayScope {
@@ -18,6 +19,8 @@ export interface ReplayScope {
   readonly warehouse: Warehouse
   /** Copies its topics into its tables from now on. */
   startSink(): Promise<Sink>
+  /** What stands in a topic of it, in order. */
+  read<R extends RecordName>(topic: string, record: R): Promise<RecordByName[R][]>
   /** Puts records into a topic of it. */
   write<R extends RecordName>(
     topic: string,
@@ -77,6 +80,11 @@ export function replayScope(
       })
       await sink.start()
       return sink
+    },
+    async read(topic, record) {
+      const found: RecordByName[typeof record][] = []
+      await readTopic(broker, codec, prefix + topic, record, (row) => void found.push(row))
+      return found
     },
     async write(topic, record, rows) {
       const producer = broker.producer()

@@ -20,7 +20,7 @@ import {
   topicName,
   topicSpec,
 } from '#schemas'
-import { readTopic } from '../../jobs/demo/topic-reader.ts'
+import { readTopic } from '../../jobs/topic-reader.ts'
 import { uniqueName } from './unique.ts'
 import { until } from './until.ts'
 

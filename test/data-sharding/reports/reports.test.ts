@@ -12,6 +12,7 @@ import {
   type MemoryBroker,
 } from '../../../pipelines/core/runtime/testing/memory-broker.ts'
 import { createMemoryRegistry } from '../../../pipelines/core/runtime/testing/memory-registry.ts'
+import { readTopic } from '../../../jobs/topic-reader.ts'
 import { until } from '../../support/until.ts'
 
 const PARTITIONS = 4
@@ -34,23 +35,13 @@ async function read<R extends RecordName>(
   record: R,
 ) {
   const found: { partition: number; value: RecordByName[R] }[] = []
-  const reader = broker.readPartitions({
-    partitions: Array.from({ length: PARTITIONS }, (_, partition) => ({
-      topic,
-      partition,
-      from: 'earliest',
-    })),
-    until: 'end',
-    async onBatch(cursor) {
-      while (cursor.next()) {
-        const { buffer, valueStart, valueLength, partition } = cursor
-        const value = await codec.decodeAsync(buffer, valueStart, valueStart + valueLength, record)
-        found.push({ partition, value })
-      }
-    },
-  })
-  await reader.done
-  await reader.close()
+  await readTopic(
+    broker,
+    codec,
+    topic,
+    record,
+    (value, { partition }) => void found.push({ partition, value }),
+  )
   return found
 }
 

@@ -18,6 +18,7 @@ import { createMemoryRegistry } from '../../../pipelines/core/runtime/testing/me
 import { until } from '../../support/until.ts'
 import { FIELDS, flowWindows } from '../../core/runtime/fixtures.ts'
 import { isSelfPair } from '../../../jobs/demo/truth.ts'
+import { scanTopic } from '../../../jobs/topic-reader.ts'
 
 const F = slotsOf(FIELDS)
 const PROBE_FIELDS = ['event_time_ms', 'region'] as const
@@ -160,30 +161,14 @@ export async function eachRecord(
   visit: Visit,
 ): Promise<void> {
   for (const base of bases) {
-    const topic = `${prefix}${base}`
-    const admin = broker.admin()
-    const partitions = (await admin.partitions([topic])).get(topic) ?? 0
-    await admin.close()
-    const reader = broker.readPartitions({
-      partitions: Array.from({ length: partitions }, (_, partition) => ({
-        topic,
-        partition,
-        from: 'earliest',
-      })),
-      until: 'end',
-      onBatch: (cursor) => {
-        while (cursor.next()) {
-          const { buffer, keyStart, keyLength, valueStart, valueLength } = cursor
-          const copy = (from: number, length: number): Buffer | null =>
-            length < 0 ? null : Buffer.from(buffer.subarray(from, from + length))
-          const { partition, offset, timestampMs } = cursor
-          const key = copy(keyStart, keyLength)
-          visit(base, copy(valueStart, valueLength), { partition, offset, timestampMs, key })
-        }
-      },
+    await scanTopic(broker, `${prefix}${base}`, (cursor) => {
+      const { buffer, keyStart, keyLength, valueStart, valueLength } = cursor
+      const copy = (from: number, length: number): Buffer | null =>
+        length < 0 ? null : Buffer.from(buffer.subarray(from, from + length))
+      const { partition, offset, timestampMs } = cursor
+      const key = copy(keyStart, keyLength)
+      visit(base, copy(valueStart, valueLength), { partition, offset, timestampMs, key })
     })
-    await reader.done
-    await reader.close()
   }
 }
 
