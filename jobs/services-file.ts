@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { dataConfig, type DataConfig } from '#data-sharding'
+import { dataConfig, type DataConfig, LATE_SHARE } from '#data-sharding'
 import { COMMON_SETTINGS, givenIn, readSettingsFile } from './settings-file.ts'
 
 const Service = z.strictObject({
@@ -9,6 +9,7 @@ const Service = z.strictObject({
   capacity: z.number().positive(),
   minInstances: z.int().positive().default(1),
   maxInstances: z.int().positive(),
+  lateShare: z.number().gt(0).lt(1).default(LATE_SHARE),
   elastic: z.boolean().default(false),
 })
 /** Settings of DataConfig that a file may give; what is left out keeps its default. */

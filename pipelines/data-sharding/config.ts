@@ -20,6 +20,8 @@ export interface DataService {
   /** How many instances the scaler may ask for. */
   readonly minInstances: number
   readonly maxInstances: number
+  /** Share of the work that may be late for want of instances, 0 to 1 without both; default 0.003. */
+  readonly lateShare?: number
   /**
    * Whether instances come and go as decided: segments lie on the first ones of the list, as many as were decided and
    * report themselves; the others are emptied, so that they can be stopped. Default false: on all of the list.
@@ -70,6 +72,9 @@ export const DEFAULT_DATA_CONFIG: Omit<DataConfig, 'services'> = {
   maxPatterns: 20_000,
 }
 
+/** Work that may be late where nothing is said. */
+export const LATE_SHARE = 0.003
+
 const POSITIVE = [
   'segments',
   'dayWindows',
@@ -91,6 +96,9 @@ function checkService(service: DataService, wrong: Refuse): void {
   if (!(capacity > 0)) wrong(`services.${name}.capacity`, capacity, 'Set a number above 0.')
   if (!(minInstances >= 1 && maxInstances >= minInstances))
     wrong(`services.${name}.minInstances`, minInstances, 'Set 1 or more, and no more than maxInstances.')
+  const { lateShare = LATE_SHARE } = service
+  if (!(lateShare > 0 && lateShare < 1))
+    wrong(`services.${name}.lateShare`, lateShare, 'Set a share above 0 and below 1, such as 0.003.')
   if (service.elastic === true && maxInstances > instances.length)
     wrong(`services.${name}.maxInstances`, maxInstances, `Name as many instances (${instances.length} are).`)
 }

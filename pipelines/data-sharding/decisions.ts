@@ -40,7 +40,7 @@ type Bodies = BodiesOf<typeof DECISION_OUTPUTS>
 
 const SUBSYSTEM = 'data-sharding'
 const SNAPSHOT_EVERY = 96
-const MODEL_VERSION = 'pooled-1'
+const MODEL_VERSION = 'pooled-2'
 
 /** What the decisions need of the world beside their inputs. */
 export interface DataDecisionDeps {

@@ -2,6 +2,7 @@ import type { Forecast, QueryFeature, QueryPattern, Risk, ServiceFeature } from 
 import { eventsKnownAt, type ForecastTables, type KnownEvent, NO_TABLES } from '#core/forecasting'
 import { featureInput, SILENT } from '#core/features'
 import { ByteReader, ByteWriter } from '#core/math'
+import { ForestallError } from '#core/ports'
 import {
   defineTopology,
   type Round,
@@ -24,7 +25,9 @@ export const WORK = 'work'
 export const PLACEMENT_AHEAD = 2
 
 const MODEL = 'pooled'
-const VERSION = 'pooled-1'
+const VERSION = 'pooled-2'
+/** Changes with the form of the state. */
+const STATE_VERSION = 'service-forecasts-2'
 const SNAPSHOT_EVERY = 96
 const DAYS = 7
 /** Longer silence is left out, and the hours shift. */
@@ -88,6 +91,7 @@ class ServiceForecasts {
   }
 
   encode(out: ByteWriter): void {
+    out.text(STATE_VERSION)
     for (const x of [this.#firstMs, this.#level, this.#nowMs]) out.f64(x)
     this.segments.encode(out)
     this.total.encode(out)
@@ -95,6 +99,8 @@ class ServiceForecasts {
   }
 
   decode(from: ByteReader): void {
+    if (from.text() !== STATE_VERSION)
+      throw new ForestallError('STATE_UNREADABLE', `the state is not one of ${STATE_VERSION}`)
     this.#firstMs = from.f64()
     this.#level = from.f64()
     this.#nowMs = from.f64()
@@ -152,7 +158,7 @@ class ServiceProcessor implements RoundProcessor {
   #publishTotal({ service, total, yardsticks }: ServiceForecasts, issuedMs: number, out: RoundOutput): void {
     const { leadWindows, windowMs, scope, segments } = this.#config
     const ahead = leadWindows + 1
-    const forecast = total.forecast()
+    const forecast = total.forecast().at(-1)!
     const quantile = (p: number) => forecast.quantile(p)
     const [q10, q50, q90] = [quantile(0.1), quantile(0.5), quantile(0.9)]
     out.emit('forecasts', service.service, {

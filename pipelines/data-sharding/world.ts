@@ -5,14 +5,14 @@ import { ForestallError } from '#core/ports'
 import { announcedWork } from './calendar.ts'
 import { Capacities } from './capacities.ts'
 import { readShares } from './bodies.ts'
-import { type DataConfig, type DataService, replicaCap, segmentId } from './config.ts'
+import { type DataConfig, type DataService, LATE_SHARE, replicaCap, segmentId } from './config.ts'
 import { deviationOf } from './forecasts.ts'
 import { Flow, type Layout, rendezvousLayout, type Strength, strengthOf } from './placement/index.ts'
 import { type PolicyResult, ShardPolicy } from './policy.ts'
 import { ScalePolicy, type ScaleWish } from './scale-policy.ts'
 
 /** Changes with the form of the state, but for that of the placement policy, which has a version of its own. */
-const STATE_VERSION = 'service-world-2'
+const STATE_VERSION = 'service-world-3'
 const DAYS = 7
 const LEVEL_RATE = 0.01
 
@@ -43,7 +43,7 @@ export class ServiceWorld {
 
   /** `events`: the calendar as it stands. */
   constructor(config: DataConfig, service: DataService, events: () => readonly KnownEvent[] = () => []) {
-    const { segments, routing, dayWindows: day, leadWindows } = config
+    const { segments, routing, dayWindows: day, leadWindows, patienceWindows } = config
     const instances = service.instances.length
     this.#config = config
     this.#service = service
@@ -54,6 +54,8 @@ export class ServiceWorld {
       day,
       week: DAYS * day,
       leadSteps: leadWindows,
+      patience: patienceWindows,
+      lateShare: service.lateShare ?? LATE_SHARE,
       capacity: service.capacity,
       min: service.minInstances,
       max: service.maxInstances,

@@ -16,7 +16,9 @@ const SERVICE = { service: 'orders', instances: ['a', 'b'], capacity: 1000, maxI
 
 test('services with their defaults; a day has the windows that fit into it', async () => {
   const config = await readServicesFile(await written({ services: [SERVICE] }), 900_000)
-  expect(config.services).toEqual([{ ...SERVICE, elastic: false, replicas: 1.1, minInstances: 1 }])
+  expect(config.services).toEqual([
+    { ...SERVICE, elastic: false, replicas: 1.1, minInstances: 1, lateShare: 0.003 },
+  ])
   expect(config).toMatchObject({ windowMs: 900_000, dayWindows: 96, segments: 256, mode: 'apply' })
   expect((await readServicesFile(await written({ services: [SERVICE] }), 60_000)).dayWindows).toBe(1440)
 })

@@ -58,6 +58,7 @@ function hotelTrace(path: string, text: string): Trace {
     day: 24,
     week: 168,
     leadSteps: 1,
+    lateShare: 0.005,
   }
 }
 
@@ -131,6 +132,7 @@ function flightsTrace(path: string, text: string, from: number, days: number, na
     day: DAY,
     week: 7 * DAY,
     leadSteps: 2,
+    lateShare: 0.0005,
   }
 }
 

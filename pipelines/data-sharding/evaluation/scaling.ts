@@ -1,4 +1,5 @@
 import type { Metrics } from '#core/evaluation'
+import { LATE_SHARE } from '../config.ts'
 import { ScalePolicy } from '../scale-policy.ts'
 import { LatencySum, queueStep } from './score.ts'
 import { totalsOf, type Trace } from './trace.ts'
@@ -64,6 +65,8 @@ function ours(context: Context): Wanted {
     day: trace.day,
     week: trace.week,
     leadSteps: trace.leadSteps,
+    patience: PATIENCE,
+    lateShare: trace.lateShare ?? LATE_SHARE,
     capacity,
     min: 1,
     max: MOST,

@@ -17,6 +17,8 @@ export interface Trace {
   readonly week: number
   /** Steps until an instance that was asked for is up. */
   readonly leadSteps: number
+  /** Share of the work that may be late: what the protocol allows here; that of the configuration where it is left out. */
+  readonly lateShare?: number
   /** Expected work including flash crowds, and with flash crowds known only after two steps: generated traces only. */
   readonly intensity?: { readonly true: Float64Array; readonly seen: Float64Array }
 }

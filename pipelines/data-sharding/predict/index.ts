@@ -1,4 +1,5 @@
 export * from './codec.ts'
+export * from './past-errors.ts'
 export * from './patterns.ts'
 export * from './pooled.ts'
 export * from './total.ts'
