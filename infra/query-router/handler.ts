@@ -117,7 +117,7 @@ export function createQueryHandler(deps: HandlerDeps): QueryHandler {
       keys: [],
       isRead: true,
       isGuarded: false,
-      operation: http.path,
+      operation: http.path.slice(0, 100),
     }
     return reads.answerOne(plan, { http, request, response, sql: '', body: null, holding })
   }

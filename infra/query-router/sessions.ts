@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto'
+
 /** What the sessions of ClickHouse's protocol (`session_id`) have written, as far as it is remembered. */
 export interface SessionMemory {
   positions(session: string): ReadonlyMap<number, number>
@@ -7,9 +9,12 @@ export interface SessionMemory {
 /** Remembers the sessions that have written last, up to `capacity`. */
 export function createSessionMemory(capacity = 10_000): SessionMemory {
   const bySession = new Map<string, Map<number, number>>()
+  // Clients choose the names, which may be long.
+  const keyOf = (session: string): string => createHash('sha256').update(session).digest('base64')
   return {
-    positions: (session) => bySession.get(session) ?? new Map<number, number>(),
-    note(session, written) {
+    positions: (session) => bySession.get(keyOf(session)) ?? new Map<number, number>(),
+    note(name, written) {
+      const session = keyOf(name)
       const known = bySession.get(session) ?? new Map<number, number>()
       for (const [partition, next] of written) known.set(partition, Math.max(next, known.get(partition) ?? 0))
       bySession.delete(session)

@@ -1,4 +1,5 @@
 import { Buffer } from 'node:buffer'
+import { createHash } from 'node:crypto'
 import { fmix32, fnv1a } from '#core/math'
 import type { WriteBlock } from '#schemas'
 import { ForestallError, type RowsTarget } from '#core/ports'
@@ -51,6 +52,13 @@ export interface InsertHead {
   readonly repeatToken: string
   readonly issuedAtMs: number
 }
+
+/** Tokens of clients that are longer than this are kept as a hash: they become part of every block's name. */
+const LONGEST_TOKEN = 200
+
+/** A client's token as the log names it. */
+export const loggedToken = (token: string): string =>
+  token.length <= LONGEST_TOKEN ? token : createHash('sha256').update(token).digest('base64url')
 
 /** The id of an insert: the same for repeats of one that the client has given a token, else `unique`. */
 export const insertId = (target: RowsTarget, repeatToken: string, unique: string): string =>

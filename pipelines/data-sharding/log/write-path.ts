@@ -8,6 +8,7 @@ import {
   createBlockCutter,
   insertId,
   insertOf,
+  loggedToken,
   type LogLayout,
   type PlacedBlock,
 } from './blocks.ts'
@@ -72,7 +73,8 @@ export function createWritePath(options: WritePathOptions): WriteLog {
   }
 
   function openSink(insert: Parameters<WriteLog['open']>[0]): InsertSink {
-    const { database, table, columns, repeatToken, acknowledge } = insert
+    const { database, table, columns, acknowledge } = insert
+    const repeatToken = loggedToken(insert.repeatToken)
     const target = { database, table, columns }
     const id = insertId(target, repeatToken, randomUUID())
     const cutter = createBlockCutter(layout, { id, target, repeatToken, issuedAtMs: clock.nowMs() })

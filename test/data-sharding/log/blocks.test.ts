@@ -2,7 +2,7 @@ import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { isError } from '#core/ports'
 import { createBlockCutter, partitionOfSegment } from '../../../pipelines/data-sharding/log/index.ts'
-import { rowsOf } from '../../../pipelines/data-sharding/log/blocks.ts'
+import { loggedToken, rowsOf } from '../../../pipelines/data-sharding/log/blocks.ts'
 import { segmentOf } from '../../../pipelines/data-sharding/placement/hash.ts'
 import { blocksOf, LAYOUT, pairs } from './log-bench.ts'
 
@@ -76,4 +76,12 @@ test('a row that no block can hold, and an end within a row, are refused', () =>
     thrown = error
   }
   expect(isError(thrown, 'RECORD_UNDECODABLE')).toBe(true)
+})
+
+test('tokens of any length make short names, the same for the same token', () => {
+  expect(loggedToken('abc/1')).toBe('abc/1')
+  const long = 'x'.repeat(1_000_000)
+  expect(loggedToken(long).length).toBeLessThan(100)
+  expect(loggedToken(long)).toBe(loggedToken(long))
+  expect(loggedToken(long)).not.toBe(loggedToken(`${long}y`))
 })
