@@ -1,4 +1,5 @@
 import { ForestallError, systemClock } from '#core/ports'
+import type { Counters } from '#core/runtime'
 import type { StreamArgs } from './args.ts'
 import { findConnections } from './connect.ts'
 import type { MetricsServer } from '#infra/observability'
@@ -49,6 +50,21 @@ async function open(args: StreamArgs, onFatal: (error: Error) => void): Promise<
 
 const warn = createWarner()
 
+type Done = Pick<Counters, 'recordsIn' | 'recordsOut' | 'late' | 'deadLetters'>
+
+/** What each part has done, for people: records in and out, and what was not taken where there was any. */
+export function progressLine(parts: Readonly<Record<string, Done>>): string {
+  return Object.entries(parts)
+    .map(([name, { recordsIn, recordsOut, late, deadLetters }]) => {
+      const lost = [
+        ...(late > 0 ? [`${late} late`] : []),
+        ...(deadLetters > 0 ? [`${deadLetters} dead letters`] : []),
+      ]
+      return `${name} ${recordsIn} in, ${recordsOut} out${lost.length === 0 ? '' : ` (${lost.join(', ')})`}`
+    })
+    .join('; ')
+}
+
 /**
  * `forestall stream`: the pipelines of a subsystem on the user's own parts, until Ctrl-C or SIGTERM. Start it more
  * often, each with a slot of its own, to share the partitions. Returns the exit status.
@@ -60,7 +76,12 @@ export async function runStream(args: StreamArgs): Promise<number> {
   const pipelines = await open(args, (error) => failure.reject(error))
   const counters = () =>
     Object.fromEntries([...pipelines.workers].map(([name, worker]) => [name, worker.counters]))
-  const timer = setInterval(() => process.stderr.write(`${JSON.stringify(counters())}\n`), REPORT_EVERY_MS)
+  let said = ''
+  const timer = setInterval(() => {
+    const line = progressLine(counters())
+    if (line !== said) process.stderr.write(`${line}\n`)
+    said = line
+  }, REPORT_EVERY_MS)
   let metrics: MetricsServer | null = null
   try {
     metrics = await serveMetrics(args, () => pipelines.metrics(), warn)

@@ -56,7 +56,7 @@ export function renderTable(table: ReportTable): string {
 export function renderVerdict(report: EvaluationReport): string {
   const targets = report.targets.map(
     (t) =>
-      `${t.met ? 'met   ' : 'missed'}  ${t.name}: ${Number(t.value.toPrecision(6))} (target ${t.target})`,
+      `${t.met ? 'met   ' : 'missed'}  ${t.name}: ${Number(t.value.toPrecision(6))} (target ${Number(t.target.toPrecision(6))})`,
   )
   const names = Object.keys(report.checks)
   const failed = names.filter((name) => report.checks[name] === false)
