@@ -4,9 +4,13 @@ import { z } from 'zod'
 import { topicSpec } from '#schemas'
 import { type Broker, ForestallError } from '#core/ports'
 import { type FlowAdapterConfig, runFlowAdapter } from '#infra/adapters'
+import type { MetricsServer, Sample } from '#infra/observability'
 import type { CommonArgs } from './args.ts'
 import { findConnections, openBroker, openCodec } from './connect.ts'
 import type { ExitCode } from './errors-exit.ts'
+import { BRIDGE_LABELS, bridgeSamples } from './metrics-bridge.ts'
+import { createLag } from './metrics-lag.ts'
+import { serveMetrics } from './serve-metrics.ts'
 import { signalled } from './signals.ts'
 import { createWarner } from './warnings.ts'
 
@@ -19,6 +23,9 @@ export interface BridgeArgs extends CommonArgs {
   readonly slot: string
   /** Stops after this time, ms; null: runs until it is stopped. */
   readonly forMs: number | null
+  /** Port of `/metrics`; null: none. */
+  readonly metricsPort: number | null
+  readonly metricsHost: string
   readonly dataDir: string
 }
 
@@ -73,6 +80,9 @@ export async function runBridge(args: BridgeArgs): Promise<ExitCode> {
   const codec = await openCodec(found)
   const broker = await openBroker(found, `forestall-bridge-${args.slot}`, RETRY_MS)
   const signals = signalled()
+  const warn = createWarner()
+  const groupId = `forestall.bridge.${args.from}`
+  let metrics: MetricsServer | null = null
   try {
     await createTopics(broker, args.from)
     const bridge = await runFlowAdapter({
@@ -80,14 +90,18 @@ export async function runBridge(args: BridgeArgs): Promise<ExitCode> {
       codec,
       inputTopic: args.from,
       outputTopic: FLOWS,
-      groupId: `forestall.bridge.${args.from}`,
+      groupId,
       slot: args.slot,
       adapter,
-      onWarning: createWarner(),
+      onWarning: warn,
     })
     process.stderr.write(`${args.from} -> ${FLOWS}; Ctrl-C stops it\n`)
     const over = args.forMs === null ? [] : [delay(args.forMs, undefined, { ref: false })]
     try {
+      const reads = { group: groupId, prefix: '', topics: [args.from], labels: BRIDGE_LABELS }
+      const lag = createLag(broker, [reads], warn)
+      const collect = async (): Promise<Sample[]> => [...bridgeSamples(bridge.counters()), ...(await lag())]
+      metrics = await serveMetrics(args, collect, warn)
       await Promise.race([signals.stopped, bridge.done, ...over])
     } finally {
       await bridge.stop()
@@ -102,6 +116,7 @@ export async function runBridge(args: BridgeArgs): Promise<ExitCode> {
     return 0
   } finally {
     signals.release()
+    await metrics?.stop()
     await broker.close()
   }
 }

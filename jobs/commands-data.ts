@@ -67,6 +67,8 @@ function addScaler(program: Command, finish: Finish): void {
       parseScaleCommand,
     )
     .option('--replay-id <name>', `decisions ${REPLAY_ID} ones`, parseName, '')
+    .option('--metrics <port>', 'serve /metrics in the Prometheus format; 0 takes a free port', PORT)
+    .option('--metrics-host <address>', 'where /metrics listens', '127.0.0.1')
     .option('--for <duration>', 'stop after this time', parseDuration)
     .addOption(dataDirOption())
     .addHelpText(
@@ -81,9 +83,14 @@ Examples:
   $ npm run forestall -- scaler --on-scale './scale.sh {service} {instances}'`,
     )
     .action(async (_: unknown, command: Command) => {
-      const { for: forMs = null, onScale = null, ...rest } = command.optsWithGlobals()
+      const {
+        for: forMs = null,
+        onScale = null,
+        metrics: metricsPort = null,
+        ...rest
+      } = command.optsWithGlobals()
       const { runScaler } = await import('./scaler.ts')
-      finish(await runScaler({ ...rest, forMs, onScale } as unknown as ScalerArgs))
+      finish(await runScaler({ ...rest, forMs, onScale, metricsPort } as unknown as ScalerArgs))
     })
 }
 

@@ -125,6 +125,8 @@ function addBridge(program: Command, finish: Finish): void {
       'JSON: {"regions": [{"prefix": "10.0.0.0/8", "region": "eu"}], "elsewhere": "internet", …}',
     )
     .option('--slot <name>', 'stable name of this process among those of the same topic', parseName, '0')
+    .option('--metrics <port>', 'serve /metrics in the Prometheus format; 0 takes a free port', PORTS)
+    .option('--metrics-host <address>', 'where /metrics listens', '127.0.0.1')
     .option('--for <duration>', 'stop after this time', parseDuration)
     .addOption(dataDirOption())
     .addHelpText(
@@ -137,9 +139,14 @@ Examples:
   $ npm run forestall -- bridge --from flows --map regions.json --slot b`,
     )
     .action(async (_: unknown, command: Command) => {
-      const { map: mapFile, for: forMs = null, ...rest } = command.optsWithGlobals()
+      const {
+        map: mapFile,
+        for: forMs = null,
+        metrics: metricsPort = null,
+        ...rest
+      } = command.optsWithGlobals()
       const { runBridge } = await import('./bridge.ts')
-      finish(await runBridge({ ...rest, mapFile, forMs } as unknown as BridgeArgs))
+      finish(await runBridge({ ...rest, mapFile, forMs, metricsPort } as unknown as BridgeArgs))
     })
 }
 

@@ -2,13 +2,25 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { InvalidArgumentError } from 'commander'
 import type { DataScaleBody } from '#schemas'
 import { type DecisionApplier, ForestallError } from '#core/ports'
+import { createHistogram, type HistogramCounts } from '#infra/observability'
 
 /** A program and its arguments, with places to fill in. No shell reads it. */
 export type ScaleCommand = readonly [program: string, ...args: string[]]
 
+/** What commands have been run since the start. */
+export interface ScaleCommandCounts {
+  readonly succeeded: number
+  readonly failed: number
+  /** Under way. */
+  readonly running: number
+  /** Seconds to their ends. */
+  readonly seconds: HistogramCounts
+}
+
 /** An applier that runs a command for every change of a count. */
 export interface ScaleCommandRunner {
   readonly applier: DecisionApplier<DataScaleBody>
+  counts(): ScaleCommandCounts
   /** Ends a command under way. */
   stop(): Promise<void>
 }
@@ -41,6 +53,8 @@ export function createScaleCommand(
   const counts = new Map<string, number>()
   const running = new Set<ChildProcess>()
   const ended = new Set<Promise<void>>()
+  const seconds = createHistogram()
+  let [succeeded, failed] = [0, 0]
 
   async function run(service: string, instances: number, before: number): Promise<void> {
     const values: Record<string, string> = {
@@ -52,12 +66,18 @@ export function createScaleCommand(
       word.replaceAll(/\{(service|instances|before)\}/g, (place) => values[place] ?? place),
     )
     say(`${service}: ${before} -> ${instances} instances`)
+    const beganMs = performance.now()
     const { how, output } = await execute(program, args, limitMs, running)
-    if (how !== '')
-      throw new ForestallError(
-        'DATA_PLANE_REFUSED',
-        `${program} for ${instances} instances of ${service} ${how}: ${output}`,
-      )
+    seconds.observe((performance.now() - beganMs) / 1000)
+    if (how === '') {
+      succeeded++
+      return
+    }
+    failed++
+    throw new ForestallError(
+      'DATA_PLANE_REFUSED',
+      `${program} for ${instances} instances of ${service} ${how}: ${output}`,
+    )
   }
 
   return {
@@ -76,6 +96,7 @@ export function createScaleCommand(
         return inner.apply(decision, applied)
       },
     },
+    counts: () => ({ succeeded, failed, running: running.size, seconds: seconds.read() }),
     async stop() {
       for (const child of running) child.kill('SIGTERM')
       await Promise.all(ended)

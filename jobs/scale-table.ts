@@ -6,6 +6,8 @@ import type { ScaledMetric, ScaledObject, ScalerSource } from '#infra/keda'
 export interface ScaleTable {
   readonly source: ScalerSource
   readonly applier: DecisionApplier<DataScaleBody>
+  /** What stands. */
+  bodies(): Iterable<DataScaleBody>
 }
 
 const LOADS = ['load_q50', 'load_q90', 'load_q99'] as const
@@ -26,6 +28,7 @@ export function createScaleTable(): ScaleTable {
     for (const watcher of watchers) watcher()
   }
   return {
+    bodies: () => bodies.values(),
     source: {
       read: (object) => [metricOf(object, bodies)],
       watch(_, watcher) {

@@ -4,11 +4,14 @@ import { type DataScaleBody, topicName } from '#schemas'
 import { createAckSender, createBrokerSource, createFollower } from '#core/dataplane'
 import { systemClock } from '#core/ports'
 import { startExternalScaler } from '#infra/keda'
+import type { Sample } from '#infra/observability'
 import { type CommonArgs, replayPrefix } from './args.ts'
 import { findConnections, findReplay, openBroker, openCodec } from './connect.ts'
 import type { ExitCode } from './errors-exit.ts'
 import { createScaleCommand, type ScaleCommand } from './scale-command.ts'
 import { createScaleTable } from './scale-table.ts'
+import { scalerSamples } from './metrics-scaler.ts'
+import { serveMetrics } from './serve-metrics.ts'
 import { signalled } from './signals.ts'
 import { createWarner } from './warnings.ts'
 
@@ -22,6 +25,9 @@ export interface ScalerArgs extends CommonArgs {
   readonly onScale: ScaleCommand | null
   /** Stops after this time, ms; null: runs until it is stopped. */
   readonly forMs: number | null
+  /** Port of `/metrics`; null: none. */
+  readonly metricsPort: number | null
+  readonly metricsHost: string
   readonly dataDir: string
 }
 
@@ -37,6 +43,7 @@ export async function runScaler(args: ScalerArgs): Promise<ExitCode> {
   await codec.prepare([{ topic: ACKS, record: 'Ack' }])
   const broker = await openBroker(found, 'forestall-scaler')
   const signals = signalled()
+  const warn = createWarner()
   const table = createScaleTable()
   const acks = createAckSender({
     broker,
@@ -58,17 +65,31 @@ export async function runScaler(args: ScalerArgs): Promise<ExitCode> {
     clock: systemClock,
     kind: 'placement',
     replayId,
-    onWarning: createWarner(),
+    onWarning: warn,
   })
   try {
     await follower.start()
     const scaler = await startExternalScaler({ source: table.source, host: args.host, port: args.port })
+    const collect = (): Promise<Sample[]> =>
+      Promise.resolve(
+        scalerSamples({
+          bodies: () => table.bodies(),
+          health: () => follower.health(),
+          calls: () => scaler.counts(),
+          commands: command === null ? null : () => command.counts(),
+        }),
+      )
+    const metrics = await serveMetrics(args, collect, warn).catch(async (error: unknown) => {
+      await scaler.stop()
+      throw error
+    })
     const address = `${args.host}:${scaler.port}`
     process.stdout.write(args.json ? `${JSON.stringify({ address })}\n` : `scaler on ${address}\n`)
     try {
       const over = args.forMs === null ? [] : [delay(args.forMs, undefined, { ref: false })]
       await Promise.race([signals.stopped, ...over])
     } finally {
+      await metrics?.stop()
       await scaler.stop()
     }
     return 0

@@ -49,9 +49,21 @@ export interface ScalerOptions {
   readonly tls?: { readonly certificate: Buffer; readonly key: Buffer }
 }
 
+/** What a scaler was asked since its start. */
+export interface ScalerCounts {
+  /** Calls, streams among them, with an answer, and with an error. */
+  readonly answered: number
+  readonly refused: number
+  /** Streams that are open. */
+  readonly streams: number
+  /** When the last call came, ms; 0: none has. */
+  readonly lastCallMs: number
+}
+
 /** A running external scaler. */
 export interface ExternalScaler {
   readonly port: number
+  counts(): ScalerCounts
   /** Ends open streams and calls, and closes. Safe to call twice. */
   stop(): Promise<void>
 }
@@ -71,7 +83,8 @@ export function scalerService(): ServiceClientConstructor {
 export async function startExternalScaler(options: ScalerOptions): Promise<ExternalScaler> {
   const server = new Server({ 'grpc.max_receive_message_length': MAX_MESSAGE_BYTES })
   const streams = new Set<{ end(): void }>()
-  server.addService(scalerService().service, handlers(options.source, streams))
+  const calls: Calls = { answered: 0, refused: 0, lastCallMs: 0 }
+  server.addService(scalerService().service, handlers(options.source, streams, calls))
   const { host = '127.0.0.1', tls } = options
   const credentials =
     tls === undefined
@@ -81,6 +94,7 @@ export async function startExternalScaler(options: ScalerOptions): Promise<Exter
   let stopped: Promise<void> | undefined
   return {
     port,
+    counts: () => ({ ...calls, streams: streams.size }),
     stop() {
       stopped ??= new Promise((resolve) => {
         for (const stream of streams) stream.end()
@@ -105,9 +119,27 @@ function bind(server: Server, address: string, credentials: ServerCredentials): 
   })
 }
 
+interface Calls {
+  answered: number
+  refused: number
+  lastCallMs: number
+}
+
 type Answer<T> = (error: Partial<ServiceError> | null, value?: T) => void
 
-function handlers(source: ScalerSource, streams: Set<{ end(): void }>) {
+function handlers(source: ScalerSource, streams: Set<{ end(): void }>, calls: Calls) {
+  function reply<T>(answer: Answer<T>, work: () => T): void {
+    calls.lastCallMs = Date.now()
+    try {
+      const value = work()
+      calls.answered++
+      answer(null, value)
+    } catch (error) {
+      calls.refused++
+      answer(grpcError(error))
+    }
+  }
+
   return {
     IsActive(call: ServerUnaryCall<ScaledObjectRef, ActiveAnswer>, answer: Answer<ActiveAnswer>) {
       reply(answer, () => ({ result: isActive(source.read(objectOf(call.request))) }))
@@ -126,23 +158,15 @@ function handlers(source: ScalerSource, streams: Set<{ end(): void }>) {
       })
     },
     StreamIsActive(call: ServerWritableStream<ScaledObjectRef, ActiveAnswer>) {
-      stream(source, streams, call, (metrics) => ({ result: isActive(metrics) }))
+      stream(source, streams, calls, call, (metrics) => ({ result: isActive(metrics) }))
     },
     StreamMetricSpec(call: ServerWritableStream<ScaledObjectRef, SpecAnswer>) {
-      stream(source, streams, call, specsOf)
+      stream(source, streams, calls, call, specsOf)
     },
   }
 }
 
 const isActive = (metrics: readonly ScaledMetric[]): boolean => metrics.some(({ value }) => value > 0)
-
-function reply<T>(answer: Answer<T>, work: () => T): void {
-  try {
-    answer(null, work())
-  } catch (error) {
-    answer(grpcError(error))
-  }
-}
 
 /**
  * Sends what stands when the stream opens, and again whenever that changes. What is not known yet is sent once it is:
@@ -151,9 +175,11 @@ function reply<T>(answer: Answer<T>, work: () => T): void {
 function stream<T>(
   source: ScalerSource,
   streams: Set<{ end(): void }>,
+  calls: Calls,
   call: ServerWritableStream<ScaledObjectRef, T>,
   answerOf: (metrics: readonly ScaledMetric[]) => T,
 ): void {
+  calls.lastCallMs = Date.now()
   const object = objectOf(call.request)
   let last = ''
   let end: () => void = () => undefined
@@ -162,10 +188,12 @@ function stream<T>(
       const answer = answerOf(source.read(object))
       const text = JSON.stringify(answer)
       if (text === last) return
+      if (last === '') calls.answered++
       last = text
       call.write(answer)
     } catch (error) {
       if (isError(error, 'NOT_FOUND')) return
+      calls.refused++
       end()
       call.emit('error', grpcError(error))
     }

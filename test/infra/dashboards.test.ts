@@ -3,10 +3,12 @@ import { expect, test } from 'vitest'
 import { zeroCounters } from '#core/dataplane'
 import { createCounters } from '#core/runtime'
 import { createSinkCounters } from '#core/warehouse'
-import { createExposition } from '#infra/observability'
+import { createExposition, createHistogram } from '#infra/observability'
 import { accuracySamples } from '../../jobs/metrics-accuracy.ts'
 import { createLag } from '../../jobs/metrics-lag.ts'
 import { createRouterCollect } from '../../jobs/metrics-router.ts'
+import { bridgeSamples } from '../../jobs/metrics-bridge.ts'
+import { scalerSamples } from '../../jobs/metrics-scaler.ts'
 import { followerSamples, sinkSamples, workerSamples } from '../../jobs/metrics.ts'
 import { createRouterMeter } from '../../jobs/router-meter.ts'
 import { createMemoryBroker } from '../../pipelines/core/runtime/testing/memory-broker.ts'
@@ -31,6 +33,19 @@ const ROW = {
   scaled_pinball: 1,
   msis: 1,
   coverage_95: 0.9,
+}
+
+const SCALE = {
+  service: 's',
+  instances: 3,
+  instances_now: 2,
+  min_instances: 1,
+  max_instances: 9,
+  capacity: 10,
+  peak_ms: 1,
+  load_q50: 20,
+  load_q90: 25,
+  load_q99: 30,
 }
 
 /** What every command that serves /metrics says, once it has done something of everything. */
@@ -92,6 +107,13 @@ async function exposed(): Promise<string> {
     ...accuracySamples([ROW]),
     ...(await lag()),
     ...followerSamples('f', 't', health),
+    ...bridgeSamples({ records: 1, flows: 1, deadLetters: 1, commits: 1, aborts: 1 }),
+    ...scalerSamples({
+      bodies: () => [SCALE],
+      health: () => health,
+      calls: () => ({ answered: 1, refused: 1, streams: 1, lastCallMs: 1 }),
+      commands: () => ({ succeeded: 1, failed: 1, running: 1, seconds: createHistogram().read() }),
+    }),
     ...(await router()),
   ])
   const text = await exposition.text()

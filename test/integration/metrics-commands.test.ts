@@ -166,3 +166,43 @@ test('a follower tells what it has put into force, how old that is, and what it 
   expect(of('follower_caught_up')).toBe(1)
   expect(await running.end('SIGTERM')).toEqual([0, null])
 }, 180_000)
+
+test('a scaler and a bridge tell what they were asked and what they did', async () => {
+  const from = uniqueName('goflow')
+  const broker = createBroker({ bootstrapBrokers: inject('kafkaBrokers').split(','), clientId: from })
+  const admin = broker.admin()
+  onTestFinished(async () => {
+    await admin.deleteTopics([from, `dlq.${from}`])
+    await admin.close()
+    await broker.close()
+  })
+  await admin.ensureTopics([{ name: from, partitions: 1 }])
+  const producer = broker.producer()
+  producer.add(from, 0, Date.now(), null, Buffer.from('{'))
+  await producer.flush()
+  await producer.close()
+
+  const bridge = await start('bridge', '--from', from)
+  const part = { subsystem: 'telemetry', part: 'bridge' }
+  const bridged = async (name: string, labels = {}): Promise<number> =>
+    valueOf(await scrape(bridge.url), `forestall_${name}`, { ...part, ...labels })
+  await until(async () => (await bridged('dead_letters_total')) === 1, {
+    timeoutMs: 60_000,
+    what: 'a dead letter',
+  })
+  expect(await bridged('records_in_total')).toBe(1)
+  expect(await bridged('records_out_total')).toBe(0)
+  // The end marker of a transaction counts as a record; that of the bridge is in another topic.
+  await until(async () => (await bridged('lag_records', { topic: from })) === 0, {
+    timeoutMs: 60_000,
+    what: 'everything is committed',
+  })
+  expect(await bridge.running.end('SIGTERM')).toEqual([0, null])
+
+  const scaler = await start('scaler', '--port', '0', '--replay-id', uniqueName('scaler'))
+  const text = await scrape(scaler.url)
+  expect(valueOf(text, 'forestall_scaler_calls_total', { outcome: 'answered' })).toBe(0)
+  const labels = { follower: 'scaler', topic: 'decisions.data.scale' }
+  expect(valueOf(text, 'forestall_decisions_held', labels)).toBe(0)
+  expect(await scaler.running.end('SIGTERM')).toEqual([0, null])
+}, 180_000)

@@ -79,3 +79,17 @@ test('a command is split as a shell would, and must name the count', () => {
   expect(() => parseScaleCommand('./scale.sh {service}')).toThrow(/instances/)
   expect(() => parseScaleCommand('  ')).toThrow(/command/)
 })
+
+test('commands are counted by how they ended, with their time', async () => {
+  const command = createScaleCommand(
+    node('process.exit(Number(process.argv[1]) > 3 ? 1 : 0)', '{instances}'),
+    createScaleTable().applier,
+    () => undefined,
+  )
+  await command.applier.apply(decision(3), context)
+  const failing = command.applier.apply(decision(5), context)
+  expect(command.counts()).toMatchObject({ succeeded: 1, failed: 0, running: 1 })
+  await expect(failing).rejects.toMatchObject({ code: 'DATA_PLANE_REFUSED' })
+  expect(command.counts()).toMatchObject({ succeeded: 1, failed: 1, running: 0, seconds: { count: 2 } })
+  await command.stop()
+})

@@ -3,6 +3,7 @@ import { afterEach, describe, expect, test } from 'vitest'
 import { ForestallError } from '#core/ports'
 import { type ExternalScaler, type ScaledMetric, type ScalerSource, startExternalScaler } from '#infra/keda'
 import { scalerService } from '../../../infra/keda/scaler.ts'
+import { until } from '../../support/until.ts'
 
 type Call = (
   request: unknown,
@@ -82,6 +83,26 @@ describe('external scaler', () => {
     expect(await ask(client, 'GetMetrics', { scaledObjectRef: REF, metricName: 'load' })).toEqual({
       metricValues: [{ metricName: 'load', metricValue: 11, metricValueFloat: 10.2 }],
     })
+  })
+
+  test('counts what it was asked, and how that ended', async () => {
+    const before = Date.now()
+    const known = knownSource(instances(7))
+    const { scaler, client } = await start(known.source)
+    expect(scaler.counts()).toEqual({ answered: 0, refused: 0, streams: 0, lastCallMs: 0 })
+    await ask(client, 'IsActive', REF)
+    await expect(ask(client, 'IsActive', { name: 'x' })).rejects.toMatchObject({
+      code: status.INVALID_ARGUMENT,
+    })
+    const stream = (client['StreamIsActive'] as Open).call(client, REF)
+    for await (const answer of stream) {
+      expect(answer).toEqual({ result: true })
+      break
+    }
+    expect(scaler.counts()).toMatchObject({ answered: 2, refused: 1 })
+    expect(scaler.counts().lastCallMs).toBeGreaterThanOrEqual(before)
+    stream.cancel()
+    await until(() => scaler.counts().streams === 0, { what: 'the stream has closed' })
   })
 
   test('is inactive at zero', async () => {
