@@ -212,7 +212,11 @@ export async function openQueryRouter(options: OpenRouterOptions): Promise<OpenR
     isInsertHead,
     isRowFormat,
     fitsKey: (rule, columnType) => fitsColumn(rule.keyType, columnType),
-    freshness: { ...view, decode: decodeTokens, encode: encodeToken },
+    freshness: {
+      ...view,
+      decode: (tokens) => decodeTokens(tokens, topic),
+      encode: (positions) => encodeToken(positions, topic),
+    },
     log: meter?.written(log) ?? log,
     picker,
     health: () => {

@@ -1,17 +1,26 @@
 import { Buffer } from 'node:buffer'
+import { fmix32, fnv1a } from '#core/math'
 import { ForestallError } from '#core/ports'
 
 /** What a session has written: per partition of the write log, the offset that a replica must have come to. */
 export type Positions = ReadonlyMap<number, number>
 
-const VERSION = 1
+const VERSION = 2
+const HEAD_BYTES = 5
+
+/** Version and a hash of the log's name: positions mean nothing in another log. */
+function headOf(log: string): number[] {
+  const name = Buffer.from(log)
+  const hash = fmix32(fnv1a(name, 0, name.length))
+  return [VERSION, hash >>> 24, (hash >>> 16) & 255, (hash >>> 8) & 255, hash & 255]
+}
 
 /**
- * Session tokens: a vector of log positions as opaque text that fits into headers and URLs unescaped. The bytes are a
- * version, then partition and offset of each entry as varints, in base64url.
+ * Session tokens: a vector of positions in a log as opaque text that fits into headers and URLs unescaped. The bytes are
+ * a version, four of the log's name, then partition and offset of each entry as varints, in base64url.
  */
-export function encodeToken(positions: Positions): string {
-  const bytes: number[] = [VERSION]
+export function encodeToken(positions: Positions, log: string): string {
+  const bytes = headOf(log)
   for (const [partition, next] of [...positions].sort(([a], [b]) => a - b)) {
     putVarint(bytes, partition)
     putVarint(bytes, next)
@@ -21,11 +30,12 @@ export function encodeToken(positions: Positions): string {
 
 /**
  * The positions of a token, or of several with commas between them (the furthest of each partition counts).
- * Throws REQUEST_INVALID for anything that is none.
+ * Throws REQUEST_INVALID for anything that is none of this log.
  */
-export function decodeTokens(text: string): Map<number, number> {
+export function decodeTokens(text: string, log: string): Map<number, number> {
+  const head = headOf(log)
   const positions = new Map<number, number>()
-  for (const part of text.split(',')) mergePositions(positions, decodeToken(part.trim()))
+  for (const part of text.split(',')) mergePositions(positions, decodeToken(part.trim(), head))
   return positions
 }
 
@@ -34,11 +44,11 @@ export function mergePositions(into: Map<number, number>, from: Positions): void
   for (const [partition, next] of from) into.set(partition, Math.max(next, into.get(partition) ?? 0))
 }
 
-function decodeToken(text: string): Positions {
+function decodeToken(text: string, head: readonly number[]): Positions {
   const bytes = /^[A-Za-z0-9_-]+$/.test(text) ? Buffer.from(text, 'base64url') : Buffer.alloc(0)
   const positions = new Map<number, number>()
-  if (bytes[0] !== VERSION) throw invalid(text)
-  for (let at = 1; at < bytes.length; ) {
+  if (head.some((byte, i) => bytes[i] !== byte)) throw invalid(text)
+  for (let at = HEAD_BYTES; at < bytes.length; ) {
     const partition = getVarint(bytes, at, text)
     const next = getVarint(bytes, partition.end, text)
     positions.set(partition.value, next.value)
