@@ -11,6 +11,7 @@ import { createBroker } from '#infra/kafka'
 import { createRegistryClient } from '#infra/registry'
 import { scalerService } from '../../infra/keda/scaler.ts'
 import { replayPrefix } from '../../jobs/args.ts'
+import { readTopic } from '../../jobs/topic-reader.ts'
 import { runCli, startCli } from '../jobs/run-cli.ts'
 import { failOnLeaks } from '../support/leaks.ts'
 import { stackEnv } from '../support/stack-env.ts'
@@ -101,18 +102,7 @@ async function writeDecision(instances: number): Promise<string> {
 
 async function readAcks(): Promise<Ack[]> {
   const acks: Ack[] = []
-  const reader = broker.readPartitions({
-    partitions: [{ topic: `${PREFIX}acks.decisions`, partition: 0, from: 'earliest' }],
-    until: 'stable',
-    async onBatch(cursor) {
-      while (cursor.next()) {
-        const { buffer, valueStart, valueLength } = cursor
-        acks.push(await codec.decodeAsync(buffer, valueStart, valueStart + valueLength, 'Ack'))
-      }
-    },
-  })
-  await reader.done
-  await reader.close()
+  await readTopic(broker, codec, `${PREFIX}acks.decisions`, 'Ack', (ack) => void acks.push(ack))
   return acks
 }
 

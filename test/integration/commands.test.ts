@@ -3,19 +3,14 @@ import { once } from 'node:events'
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterAll, beforeAll, expect, inject, onTestFinished, test } from 'vitest'
-import { type Ack, type RecordByName, type RecordName, type RouteBody, TABLES, topicSpec } from '#schemas'
-import { createCodec, type RecordCodec } from '#core/codec'
-import { makeDecision } from '#core/decisions'
-import { type Broker, type Decision, mulberry32, systemClock, type Warehouse } from '#core/ports'
-import { createSink, decodeWith, ensureTables, type Sink } from '#core/warehouse'
-import { createWarehouse, ensureDatabase } from '#infra/clickhouse'
-import { createBroker } from '#infra/kafka'
-import { createRegistryClient } from '#infra/registry'
-import { replayPrefix } from '../../jobs/args.ts'
-import { databaseOf } from '../../jobs/connect.ts'
+import { beforeAll, expect, onTestFinished, test } from 'vitest'
+import type { Ack, RecordByName, RecordName } from '#schemas'
+import type { Sink } from '#core/warehouse'
 import { type CliResult, runCli } from '../jobs/run-cli.ts'
 import { failOnLeaks } from '../support/leaks.ts'
+import { replayScope } from '../support/replay-scope.ts'
+import { routeDecision } from '../support/route-decision.ts'
+import { stackEnv } from '../support/stack-env.ts'
 import { uniqueName } from '../support/unique.ts'
 import { until } from '../support/until.ts'
 
@@ -24,7 +19,6 @@ failOnLeaks()
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 /** Named as a run of `up` that begins in some years: `latest` means this one, whatever else is in this Kafka. */
 const REPLAY = `cli-${(Date.now() + 5e11).toString(36)}`
-const PREFIX = replayPrefix(REPLAY)
 const ROUTES = 'decisions.traffic.routes'
 const RECORDS: readonly (readonly [topic: string, record: RecordName])[] = [
   [ROUTES, 'RouteDecision'],
@@ -34,104 +28,29 @@ const RECORDS: readonly (readonly [topic: string, record: RecordName])[] = [
   ['dlq.telemetry.flows', 'DeadLetter'],
 ]
 
-let broker: Broker
-let codec: RecordCodec
-let warehouse: Warehouse
+const env = stackEnv()
+const scope = replayScope(REPLAY, RECORDS)
+const { prefix, broker } = scope
+const decision = routeDecision(
+  { 'eu-west': 0.75, 'eu-north': 0.25 },
+  {
+    replayId: REPLAY,
+    reason: { risk: 0.4, drivers: ['rises'], q10: 1, q50: 2, q90: 3, cost_now: 2, cost_after: 0.5 },
+    inputs: [{ topic: 'risks.traffic', partition: 0, offset: 7 }],
+  },
+)
 let sink: Sink
-let decision: Decision<RouteBody>
-const env: Record<string, string> = {}
 
 const cli = (...args: string[]): Promise<CliResult> => runCli([...args, '--replay-id', 'latest'], env)
 const lastJson = (text: string): unknown => JSON.parse(text.trim().split('\n').at(-1) ?? '')
 
-async function write<R extends RecordName>(topic: string, record: R, key: string, value: RecordByName[R]) {
-  const producer = broker.producer()
-  producer.add(PREFIX + topic, 0, Date.now(), Buffer.from(key), codec.encode(topic, record, value))
-  await producer.flush()
-  await producer.close()
-}
-
-function newDecision(): Decision<RouteBody> {
-  return makeDecision<RouteBody>({
-    subsystem: 'traffic-routing',
-    entity: 'paris>web',
-    body: {
-      stream: 'paris>web',
-      paths: [
-        { path_id: 'p1', region: 'eu-west', weight: 0.75 },
-        { path_id: 'p2', region: 'eu-north', weight: 0.25 },
-      ],
-      assignments: [],
-      region_owner: '',
-    },
-    previous: null,
-    issuedAtMs: Date.now(),
-    lifeMs: 600_000,
-    mode: 'apply',
-    replayId: REPLAY,
-    reason: { risk: 0.4, drivers: ['rises'], q10: 1, q50: 2, q90: 3, cost_now: 2, cost_after: 0.5 },
-    inputs: [{ topic: 'risks.traffic', partition: 0, offset: 7 }],
-    modelVersion: 'm1',
-    policyVersion: 'p1',
-    random: mulberry32(3),
-  })
-}
-
 beforeAll(async () => {
-  env['KAFKA_BROKERS'] = inject('kafkaBrokers')
-  env['CLICKHOUSE_URL'] = inject('clickhouseUrl')
-  env['SCHEMA_REGISTRY_URL'] = inject('registryUrl')
-  broker = createBroker({ bootstrapBrokers: inject('kafkaBrokers').split(','), clientId: 'commands' })
-  codec = createCodec(createRegistryClient({ url: inject('registryUrl') }))
-  const admin = broker.admin()
-  await admin.ensureTopics(RECORDS.map(([topic]) => topicSpec(topic, { prefix: PREFIX, partitions: 1 })))
-  await admin.close()
-  await codec.prepare(RECORDS.map(([topic, record]) => ({ topic, record })))
-  const clickhouse = { url: inject('clickhouseUrl'), database: databaseOf(PREFIX) }
-  await ensureDatabase(clickhouse)
-  warehouse = createWarehouse(clickhouse)
-  await ensureTables(warehouse, TABLES)
-  sink = createSink({
-    broker,
-    warehouse,
-    groupId: uniqueName('commands'),
-    tables: TABLES,
-    decode: decodeWith(codec),
-    clock: systemClock,
-    topicPrefix: PREFIX,
-    flushMs: 50,
-    onError: (error) => console.error(error),
-  })
-  await sink.start()
-  decision = newDecision()
-  await write(ROUTES, 'RouteDecision', decision.entity, decision as RecordByName['RouteDecision'])
-})
-
-afterAll(async () => {
-  await sink.stop()
-  await warehouse.command(`DROP DATABASE IF EXISTS ${databaseOf(PREFIX)}`)
-  await warehouse.close()
-  const admin = broker.admin()
-  const own = (await admin.listTopics()).filter((name) => name.startsWith(PREFIX))
-  await admin.deleteTopics(own)
-  await admin.close()
-  await broker.close()
+  sink = await scope.startSink()
+  await scope.write(ROUTES, 'RouteDecision', [[decision.entity, decision as RecordByName['RouteDecision']]])
 })
 
 async function acksOf(follower: string): Promise<Ack[]> {
-  const acks: Ack[] = []
-  const reader = broker.readPartitions({
-    partitions: [{ topic: `${PREFIX}acks.decisions`, partition: 0, from: 'earliest' }],
-    until: 'end',
-    onBatch: async (cursor) => {
-      while (cursor.next()) {
-        const { buffer, valueStart, valueLength } = cursor
-        acks.push(await codec.decodeAsync(buffer, valueStart, valueStart + valueLength, 'Ack'))
-      }
-    },
-  })
-  await reader.done
-  await reader.close()
+  const acks = await scope.read('acks.decisions', 'Ack')
   return acks.filter((ack) => ack.follower === follower)
 }
 
@@ -181,7 +100,7 @@ test('the kafkajs example of the README applies and acknowledges', async () => {
     {
       decision_id: decision.decision_id,
       state: 'applied',
-      decision_topic: PREFIX + ROUTES,
+      decision_topic: prefix + ROUTES,
       observed: { paths: '2' },
     },
   ])
@@ -190,24 +109,29 @@ test('the kafkajs example of the README applies and acknowledges', async () => {
 
 test('explain tells cause, forecast and followers, by id and by entity', async () => {
   const issuedAtMs = decision.issued_at_ms - 1000
-  await write('forecasts.traffic', 'Forecast', 'paris>web', {
-    scope: 'default',
-    entity: 'paris>web',
-    metric: 'bytes_per_second',
-    issued_at_ms: issuedAtMs,
-    target_ms: issuedAtMs + 60_000,
-    horizon_ms: 60_000,
-    q025: 1,
-    q10: 2,
-    q50: 3,
-    q90: 4,
-    q975: 5,
-    q99: 6,
-    model: 'naive',
-    model_version: 'm1',
-    seasonal_naive: null,
-    scale: null,
-  })
+  await scope.write('forecasts.traffic', 'Forecast', [
+    [
+      'paris>web',
+      {
+        scope: 'default',
+        entity: 'paris>web',
+        metric: 'bytes_per_second',
+        issued_at_ms: issuedAtMs,
+        target_ms: issuedAtMs + 60_000,
+        horizon_ms: 60_000,
+        q025: 1,
+        q10: 2,
+        q50: 3,
+        q90: 4,
+        q975: 5,
+        q99: 6,
+        model: 'naive',
+        model_version: 'm1',
+        seasonal_naive: null,
+        scale: null,
+      },
+    ],
+  ])
   await sink.drained()
   const byId = await cli('explain', decision.decision_id, '--json')
   expect(byId).toMatchObject({ code: 0, stderr: '' })
@@ -234,18 +158,23 @@ test('explain tells cause, forecast and followers, by id and by entity', async (
 
 test('dead letters are listed, sent again once, and not a second time', async () => {
   const [at, key] = [Date.now(), Buffer.from('k')]
-  await write('dlq.telemetry.flows', 'DeadLetter', '0:5', {
-    topic: 'telemetry.flows',
-    partition: 0,
-    offset: 5,
-    timestamp_ms: at,
-    key,
-    value: Buffer.from([0xff, 0x00]),
-    reason_code: 'RECORD_UNDECODABLE',
-    reason: 'no magic byte',
-    topology: 'traffic.features',
-    at_ms: at,
-  })
+  await scope.write('dlq.telemetry.flows', 'DeadLetter', [
+    [
+      '0:5',
+      {
+        topic: 'telemetry.flows',
+        partition: 0,
+        offset: 5,
+        timestamp_ms: at,
+        key,
+        value: Buffer.from([0xff, 0x00]),
+        reason_code: 'RECORD_UNDECODABLE',
+        reason: 'no magic byte',
+        topology: 'traffic.features',
+        at_ms: at,
+      },
+    ],
+  ])
   await sink.drained()
   const list = await cli('dlq', 'list', '--json')
   expect(lastJson(list.stdout)).toMatchObject({
@@ -256,7 +185,7 @@ test('dead letters are listed, sent again once, and not a second time', async ()
     lastJson((await cli('dlq', 'replay', '--topic', 'telemetry.flows', '--json', ...more)).stdout)
   const end = async () => {
     const admin = broker.admin()
-    const topic = `${PREFIX}telemetry.flows`
+    const topic = `${prefix}telemetry.flows`
     const offsets = await admin.offsets([{ topic, partition: 0 }], 'stable')
     await admin.close()
     return offsets.get(`${topic}:0`) ?? 0
