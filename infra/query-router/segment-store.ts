@@ -12,6 +12,12 @@ const ASIDE = 'forestall_moves'
 /** Copies of large segments take what they take. */
 const NO_TIMEOUT = '0'
 
+/**
+ * Engines whose rows FINAL gives as any later merge would. Not those that keep what FINAL hides: marks of deleted rows, and
+ * rows that cancel others.
+ */
+const COLLAPSING = /^(ReplacingMergeTree(\([^(),]*\))?|SummingMergeTree(\([^)]*\))?)( |$)/
+
 /** Reads of a store that another one copies from; kept out of the interface that moves see. */
 const readers = new WeakMap<
   object,
@@ -51,6 +57,14 @@ export function createSegmentStore(
     return names.map(quoted).join(', ')
   }
 
+  /** How rows are read of tables that collapse them: two replicas have the same ones, whatever has been merged where. */
+  async function finalOf({ database, table }: SegmentTable): Promise<string> {
+    const [engine = ''] = await lines(
+      `SELECT engine_full FROM system.tables WHERE database = ${literal(database)} AND name = ${literal(table)} FORMAT TSVRaw`,
+    )
+    return COLLAPSING.test(engine) ? ' FINAL' : ''
+  }
+
   async function create(name: string, tables: readonly SegmentTable[]): Promise<void> {
     await command(`CREATE DATABASE IF NOT EXISTS ${quoted(ASIDE)}`)
     for (const table of tables) {
@@ -71,7 +85,7 @@ export function createSegmentStore(
       for (const table of tables) {
         const from = name === undefined ? fullName(table) : asideOf(name, table)
         const [line = '0\t'] = await lines(
-          `SELECT count(), concat(toString(sum(cityHash64(*))), '-', toString(groupBitXor(cityHash64(*)))) FROM ${from} WHERE ${table.condition} FORMAT TSVRaw`,
+          `SELECT count(), concat(toString(sum(cityHash64(*))), '-', toString(groupBitXor(cityHash64(*)))) FROM ${from}${await finalOf(table)} WHERE ${table.condition} FORMAT TSVRaw`,
         )
         const [count = '0', sum = ''] = line.split('\t')
         rows += Number(count)
@@ -86,7 +100,7 @@ export function createSegmentStore(
         const columns = await columnsOf(table)
         const aside = asideOf(name, table)
         await command(`TRUNCATE TABLE ${aside}`)
-        const sql = `SELECT ${columns} FROM ${aside} WHERE ${table.condition} FORMAT Native`
+        const sql = `SELECT ${columns} FROM ${aside}${await finalOf(table)} WHERE ${table.condition} FORMAT Native`
         const body = pipeOf((push) => read(sql, push), signal)
         checkTurn()
         await run({

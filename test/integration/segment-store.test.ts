@@ -91,3 +91,34 @@ test('nothing is changed once it is another’s turn', async () => {
   store.close()
   await close()
 })
+
+test.each(['ReplacingMergeTree', 'ReplacingMergeTree(v)', 'SummingMergeTree(v)'])(
+  '%s: what one replica has merged and the other has not is the same',
+  async (engine) => {
+    const table = engine.replaceAll(/\W/g, '_')
+    for (const i of [0, 1]) {
+      await at(i, `CREATE TABLE ${table} (k UInt64, v UInt64) ENGINE = ${engine} ORDER BY k`)
+      await at(i, `SYSTEM STOP MERGES ${table}`)
+    }
+    for (const v of [5, 7, 6]) await at(0, `INSERT INTO ${table} SELECT number, ${v} FROM numbers(20)`)
+    const [from, to] = instances.list.map(({ url }) => createSegmentStore(url))
+    if (from === undefined || to === undefined) throw new Error('no instances')
+    const tables = [{ database: 'default', table, condition: 'k % 2 = 0' }]
+    for (const store of [from, to]) await store.stage('m', tables)
+    await from.snapshot('m', tables)
+    expect(await at(0, `SELECT count() FROM ${table}`)).toBe('60')
+    await to.copyFrom(from, 'm', tables)
+    expect(await to.fingerprint(tables, 'm')).toEqual(await from.fingerprint(tables, 'm'))
+    await to.attach('m', tables)
+    // What the log brings afterwards collapses with what was copied.
+    for (const i of [0, 1])
+      await at(i, `INSERT INTO ${table} SELECT number * 2, 9 FROM numbers(10) WHERE number < 5`)
+    const compared = await from.fingerprint(tables)
+    expect(await to.fingerprint(tables)).toEqual(compared)
+    expect(compared.rows).toBe(10)
+    for (const store of [from, to]) {
+      await store.discard('m')
+      store.close()
+    }
+  },
+)
