@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { ask, literal } from './ask.ts'
+import { ask, headerOf, literal } from './ask.ts'
 import type { Upstream, UpstreamRequest } from './upstream.ts'
 
 /** A read that can be ended where it runs. */
@@ -21,8 +21,11 @@ const CREDENTIALS = /^(?:authorization|x-clickhouse-(?:user|key|ssl-certificate-
 export function createKillableRead(request: UpstreamRequest): KillableRead {
   const { path, headers } = request
   if (!QUERY_PATH.test(path)) return { request, kill: () => undefined }
-  const id = HAS_ID.test(path) ? '' : randomUUID()
-  const withId = id === '' ? path : `${path}${path.includes('?') ? '&' : '?'}query_id=${id}`
+  // An id in the URL would count for more than the client's in the header.
+  const named = headerOf(headers, 'x-clickhouse-query-id')
+  const isNamed = HAS_ID.test(path) || named !== ''
+  const id = isNamed ? named : randomUUID()
+  const withId = isNamed ? path : `${path}${path.includes('?') ? '&' : '?'}query_id=${id}`
   return {
     request: { ...request, path: withId },
     kill(upstream) {
@@ -32,7 +35,7 @@ export function createKillableRead(request: UpstreamRequest): KillableRead {
         const value = asked.get(name)
         if (value !== null) search[name] = value
       }
-      const sql = `KILL QUERY WHERE query_id = ${literal(id === '' ? (asked.get('query_id') ?? '') : id)} ASYNC`
+      const sql = `KILL QUERY WHERE query_id = ${literal(asked.get('query_id') ?? id)} ASYNC`
       void ask(upstream, { sql, search, headers: credentialsIn(headers) }).catch(() => undefined)
     },
   }
