@@ -61,7 +61,7 @@ export function readRequest(request: IncomingMessage, url: URL, newId: () => str
   const compressed = ['1', 'true'].includes(text('enable_http_compression'))
   return {
     urlSql: text('query'),
-    queryId: text('query_id') || newId(),
+    queryId: sendable(text('query_id')) || newId(),
     database: text('database') || header(request, 'x-clickhouse-database') || 'default',
     defaultFormat: text('default_format') || header(request, 'x-clickhouse-format') || 'TabSeparated',
     settings,
@@ -70,6 +70,9 @@ export function readRequest(request: IncomingMessage, url: URL, newId: () => str
     bodyCompression: compressionOf(header(request, 'content-encoding')),
   }
 }
+
+/** An id as a header may hold it, in which it goes back. */
+const sendable = (id: string): string => id.replaceAll(/[^\x20-\x7e]/g, '?')
 
 function compressionOf(encoding: string): string {
   if (encoding === '' || encoding === 'identity') return 'none'

@@ -125,6 +125,10 @@ describe('the protocol by hand', () => {
     expect(await answer.text()).toBe('1\ta\n')
     expect(answer.headers.get('x-clickhouse-format')).toBe('TabSeparated')
     expect((await get('SELECT 1', '&query_id=mine')).headers.get('x-clickhouse-query-id')).toBe('mine')
+    // What no header can hold ended the host.
+    expect((await get('SELECT 1', '&query_id=a%01%E2%82%AC')).headers.get('x-clickhouse-query-id')).toBe(
+      'a??',
+    )
     const write = await get('CREATE TABLE got (a UInt8) ENGINE = Memory')
     expect(write.headers.get('x-clickhouse-exception-code')).toBe('164')
     expect(await write.text()).toMatch(/^Code: 164\. DB::Exception: .*\(READONLY\) \(version /)
