@@ -46,8 +46,9 @@ export function createMoveLog({ broker, codec, topic, service, clock }: MoveLogO
 
   async function commit(moveId: string, value: Buffer | null): Promise<void> {
     if (producer === null) throw new ForestallError('TOPOLOGY_INVALID', 'The move log is not open.')
-    producer.add(topic, 0, clock.nowMs(), Buffer.from(moveId), value)
     try {
+      // Throws, too, as long as an earlier failure has not been cleaned up.
+      producer.add(topic, 0, clock.nowMs(), Buffer.from(moveId), value)
       await producer.commit()
     } catch (error) {
       await producer.abort()
