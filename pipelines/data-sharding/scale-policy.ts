@@ -68,7 +68,8 @@ export class ScalePolicy {
     const forecasts = this.#total.forecast()
     const needs = forecasts.map((forecast) => this.#need(forecast, capacity))
     const ahead = forecasts[leadSteps]!
-    const limit = FULL * capacity * needs[leadSteps]!
+    // What will be there: what is needed, or what former wishes still hold.
+    const limit = FULL * capacity * Math.max(needs[leadSteps]!, this.#held(leadSteps))
     this.#budget.expect(ahead.mean, ahead.above(limit), limit)
     const instances = this.#wish(needs)
     this.#wants.push(instances)
