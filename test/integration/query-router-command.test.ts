@@ -4,25 +4,23 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { type ClickHouseClient, createClient } from '@clickhouse/client'
-import { afterAll, beforeAll, expect, inject, onTestFinished, test } from 'vitest'
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { startClickHouse } from '#infra/clickhouse'
 import { runCli } from '../jobs/run-cli.ts'
 import { failOnLeaks } from '../support/leaks.ts'
+import { stackEnv } from '../support/stack-env.ts'
 import { uniqueName } from '../support/unique.ts'
 import { until } from '../support/until.ts'
-import { endRouter, startRouter } from './query-router-process.ts'
+import { startRouter } from './query-router-process.ts'
 import { clientOf, type Instances, startInstances } from './query-router-world.ts'
 
 failOnLeaks()
 
-const env: Record<string, string> = {}
+const env = stackEnv()
 let instances: Instances
 let folder = ''
 
 beforeAll(async () => {
-  env['KAFKA_BROKERS'] = inject('kafkaBrokers')
-  env['SCHEMA_REGISTRY_URL'] = inject('registryUrl')
-  env['CLICKHOUSE_URL'] = inject('clickhouseUrl')
   folder = mkdtempSync(join(tmpdir(), 'router-command-'))
   instances = await startInstances(3)
 })
@@ -142,7 +140,7 @@ test('what was acknowledged is there once after kill -9 and after SIGTERM, which
     })().catch(() => undefined)
     const goal = item + 15
     await until(() => item >= goal, { what: 'some writes' })
-    await endRouter(router, 'SIGKILL')
+    await router.end('SIGKILL')
     await writing
     router = await startRouter(file, env)
     own = client(router.url)
@@ -166,7 +164,7 @@ test('what was acknowledged is there once after kill -9 and after SIGTERM, which
       ).includes('1'),
     { what: 'the slow query' },
   )
-  expect(await endRouter(router, 'SIGTERM')).toEqual([0, null])
+  expect(await router.end('SIGTERM')).toEqual([0, null])
   expect(await query).toHaveLength(5)
   await insert
   const stages = (): Promise<string[]> =>
@@ -179,7 +177,7 @@ test('what was acknowledged is there once after kill -9 and after SIGTERM, which
   own = client(router.url)
   await write()
   await check()
-  expect(await endRouter(router, 'SIGTERM')).toEqual([0, null])
+  expect(await router.end('SIGTERM')).toEqual([0, null])
   expect(await stages()).toEqual(leftBehind)
 }, 120_000)
 
@@ -197,7 +195,7 @@ test('an instance that is away does not keep the router from starting, and has i
     values: [{ customer: 'a', item: 1, note: '' }],
     format: 'JSONEachRow',
   })
-  expect(await endRouter(before, 'SIGTERM')).toEqual([0, null])
+  expect(await before.end('SIGTERM')).toEqual([0, null])
   await victim.process.stop()
 
   const router = await startRouter(file, env)
@@ -208,7 +206,7 @@ test('an instance that is away does not keep the router from starting, and has i
     format: 'JSONEachRow',
   })
   expect(await find(second, 'a')).toEqual([1, 2])
-  expect(router.errors()).toContain(`Instance ${victim.name}`)
+  expect(router.stderr()).toContain(`Instance ${victim.name}`)
   const again = await startClickHouse({
     dataDir: victim.dataDir,
     port: Number(new URL(victim.url).port),

@@ -2,11 +2,12 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { ClickHouseClient } from '@clickhouse/client'
-import { afterAll, beforeAll, expect, inject, onTestFinished, test } from 'vitest'
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { failOnLeaks } from '../../support/leaks.ts'
+import { stackEnv } from '../../support/stack-env.ts'
 import { uniqueName } from '../../support/unique.ts'
 import { until } from '../../support/until.ts'
-import { endRouter, type Running, startRouter } from '../query-router-process.ts'
+import { type RunningRouter, startRouter } from '../query-router-process.ts'
 import { openServers, type Servers } from './world.ts'
 
 failOnLeaks()
@@ -40,12 +41,10 @@ function settings(service: string): string {
   return file
 }
 
-function start(file: string): Promise<Running> {
+function start(file: string): Promise<RunningRouter> {
   const { password } = servers.password
   return startRouter(file, {
-    KAFKA_BROKERS: inject('kafkaBrokers'),
-    SCHEMA_REGISTRY_URL: inject('registryUrl'),
-    CLICKHOUSE_URL: inject('clickhouseUrl'),
+    ...stackEnv(),
     ...(password === undefined ? {} : { FORESTALL_ROUTER_PASSWORD: password }),
   })
 }
@@ -60,7 +59,7 @@ async function find(from: ClickHouseClient, customer: string, token?: string): P
   return (await result.json<{ item: string }>()).map(({ item }) => Number(item))
 }
 
-async function leads({ url }: Running): Promise<boolean> {
+async function leads({ url }: RunningRouter): Promise<boolean> {
   const answer = await fetch(`${url}/forestall/health`)
   return ((await answer.json()) as { applies: boolean }).applies
 }
@@ -94,9 +93,9 @@ test('two routers of a service: both answer, one applies the log, and the other 
   await check(second, first)
   expect((await Promise.all(routers.map(leads))).filter(Boolean)).toHaveLength(1)
 
-  const at = (await leads(routers[0] as Running)) ? 0 : 1
-  const [dying, living] = [routers[at] as Running, routers[1 - at] as Running]
-  await endRouter(dying, 'SIGKILL')
+  const at = (await leads(routers[0] as RunningRouter)) ? 0 : 1
+  const [dying, living] = [routers[at] as RunningRouter, routers[1 - at] as RunningRouter]
+  await dying.end('SIGKILL')
   const survivor = client(living.url)
   // Reads go on at once; what is written is acknowledged once the other has taken over.
   expect(await find(survivor, 'c1')).toEqual(written)
@@ -105,7 +104,7 @@ test('two routers of a service: both answer, one applies the log, and the other 
   const back = await start(file)
   await check(client(back.url), survivor)
   // A stop hands over at once, a process that was frozen does not go on where it was.
-  expect(await endRouter(living, 'SIGTERM')).toEqual([0, null])
+  expect(await living.end('SIGTERM')).toEqual([0, null])
   await until(() => leads(back), { what: 'the other router leads' })
   await check(client(back.url), client(back.url))
   const third = await start(file)
