@@ -42,9 +42,14 @@ test('of several tokens the furthest position of each partition counts', () => {
 const [one, of300] = [new Map([[1, 1]]), new Map([[1, 300]])]
 
 test.each([
-  ...['', 'x', 'AQ AQ', 'AQD_____________', encodeToken(of300, 'log').slice(0, -2)],
+  '',
+  'x',
+  'AQ AQ',
+  'AQD_____________',
+  encodeToken(of300, 'log').slice(0, -2),
   // Offsets of another log would be waited for in vain, or not at all.
-  ...[encodeToken(one, 'another'), `${encodeToken(one, 'log')},${encodeToken(one, 'another')}`],
+  encodeToken(one, 'another'),
+  `${encodeToken(one, 'log')},${encodeToken(one, 'another')}`,
 ])('%j is refused', (text) => {
   let thrown: unknown
   try {

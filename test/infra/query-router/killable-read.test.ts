@@ -17,7 +17,7 @@ function sentAndKilled(path: string, headers: string[] = []): { sent: string; ki
   read.kill({
     url: '',
     send({ body }) {
-      killed = String(body)
+      killed = body instanceof Uint8Array ? Buffer.from(body).toString() : ''
       return { pause() {}, resume() {}, abort() {} }
     },
     close() {},
