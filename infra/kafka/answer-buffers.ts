@@ -7,8 +7,8 @@ const KEPT = 2
 const MOST_TIMES = 8
 
 /**
- * Memory of answers that is used again. New memory for each costs page faults, and a collection of the whole heap for
- * every 64 MiB, since V8 counts what lies outside of it. An answer that is never given back is collected as any object.
+ * Memory of answers that is used again. New memory for each costs page faults and collections of the whole heap: V8
+ * counts what lies outside of it, too. An answer that is never given back is collected as any object.
  */
 export class AnswerBuffers {
   readonly #own = new WeakSet<ArrayBufferLike>()
