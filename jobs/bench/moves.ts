@@ -105,11 +105,20 @@ interface World {
 const delay = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 const OVER: readonly DataMovePhase[] = ['done', 'reversed', 'failed']
 
+/** Who answers reads of each segment, once somebody does of all: an instance may take its time to answer after a kill. */
+async function placedReaders(driver: MovesDriver): Promise<string[][]> {
+  for (;;) {
+    const { readers } = await driver.readers()
+    if (readers.every((names) => names.length > 0)) return readers
+    await delay(100)
+  }
+}
+
 /** One move with its kill; resolves with how it ended. */
 async function runMove(world: World, i: number): Promise<string> {
   const { driver, instances, random } = world
   const plan = planOf(i, random)
-  const { readers } = await driver.readers()
+  const readers = await placedReaders(driver)
   const { segment, move } = choose(
     readers,
     instances.map(({ name }) => name),
