@@ -70,13 +70,16 @@ test('every link inside the documentation leads somewhere', () => {
   expect(broken).toEqual([])
 })
 
+/** Commands whose first word only leads to others, each with options of its own. */
+const NESTED = new Set(['dlq', 'evaluate'])
+
 /** Options of the commands that pages show, by command, against what the command itself says. */
 const shown = new Map<string, Set<string>>()
 for (const page of pages) {
   for (const [, line = ''] of textOf(page).matchAll(/npm run forestall -- ([^\n`]+)/g)) {
     const words = line.split(/\s+/)
-    const command = words[0] === 'dlq' ? `dlq ${words[1]}` : (words[0] ?? '')
-    const options = words.filter((word) => word.startsWith('--')).map((word) => word.replace(/=.*/, ''))
+    const command = NESTED.has(words[0] ?? '') ? words.slice(0, 2).join(' ') : (words[0] ?? '')
+    const options = words.filter((word) => /^--(?!help)/.test(word)).map((word) => word.replace(/=.*/, ''))
     shown.set(command, new Set([...(shown.get(command) ?? []), ...options]))
   }
 }

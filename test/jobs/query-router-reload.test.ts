@@ -93,11 +93,11 @@ test('nothing is written to an instance when it is another router’s turn', asy
   await store.insert(target, new Uint8Array(), 'token')
   expect(await store.loadApplied('log')).toEqual([state])
   isOurs = false
-  const refused = { code: 'WAREHOUSE_UNAVAILABLE', message: expect.stringContaining('Another router') }
+  const refused = { code: 'DATA_PLANE_UNREACHABLE', message: expect.stringContaining('Another router') }
   await expect(store.insert(target, new Uint8Array(), 'token')).rejects.toMatchObject(refused)
   await expect(store.saveApplied('log', state)).rejects.toMatchObject(refused)
   await expect(store.runStatement('log', 'id', 'd', 'DROP')).rejects.toMatchObject(refused)
   expect(calls).toEqual(['insert'])
   // Nor before an applier has started: a move would take it for done.
-  await expect(unstarted('a').hold(1, 0)).rejects.toMatchObject({ code: 'WAREHOUSE_UNAVAILABLE' })
+  await expect(unstarted('a').hold(1, 0)).rejects.toMatchObject({ code: 'DATA_PLANE_UNREACHABLE' })
 })
