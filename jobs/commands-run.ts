@@ -189,7 +189,11 @@ Examples:
     .action(async (..._: unknown[]) => {
       const command = _.at(-1) as Command
       const { json } = command.optsWithGlobals<{ json: boolean }>()
-      if (['--help', '-h'].includes(command.args[0] ?? '')) command.help()
+      if (['--help', '-h'].includes(command.args[0] ?? '')) {
+        command.outputHelp()
+        for (const { evaluation } of SUBSYSTEMS) process.stdout.write(`\n${(await evaluation()).usage}\n`)
+        return
+      }
       const { runEvaluate } = await import('./evaluate.ts')
       finish(await runEvaluate([...command.args, ...(json ? ['--json'] : [])]))
     })
