@@ -191,7 +191,8 @@ Examples:
       const { json } = command.optsWithGlobals<{ json: boolean }>()
       if (['--help', '-h'].includes(command.args[0] ?? '')) {
         command.outputHelp()
-        for (const { evaluation } of SUBSYSTEMS) process.stdout.write(`\n${(await evaluation()).usage}\n`)
+        const all = await Promise.all(SUBSYSTEMS.map(({ evaluation }) => evaluation()))
+        for (const { usage } of all) process.stdout.write(`\n${usage}\n`)
         return
       }
       const { runEvaluate } = await import('./evaluate.ts')
