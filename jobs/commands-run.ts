@@ -191,7 +191,7 @@ Examples:
       const { json } = command.optsWithGlobals<{ json: boolean }>()
       if (['--help', '-h'].includes(command.args[0] ?? '')) {
         command.outputHelp()
-        const all = await Promise.all(SUBSYSTEMS.map(({ evaluation }) => evaluation()))
+        const all = await Promise.all(SUBSYSTEMS.map((it) => it.evaluation()))
         for (const { usage } of all) process.stdout.write(`\n${usage}\n`)
         return
       }
