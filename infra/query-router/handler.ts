@@ -116,6 +116,7 @@ export function createQueryHandler(deps: HandlerDeps): QueryHandler {
       segments: [],
       keys: [],
       isRead: true,
+      filters: '',
       isGuarded: false,
       operation: http.path.slice(0, 100),
     }

@@ -16,8 +16,10 @@ export interface Reads {
 
 type PartsPlan = QueryPlan & { readonly kind: 'parts' }
 
+/** The setting that hides rows. */
+const FILTERS = 'additional_table_filters'
 /** Settings that change an answer as a whole. */
-const OF_THE_WHOLE = ['additional_table_filters', 'extremes', 'output_format_json_array_of_rows']
+const OF_THE_WHOLE = [FILTERS, 'extremes', 'output_format_json_array_of_rows']
 /** How long a read waits for a replica with every write that was acknowledged here, ms. */
 const ACKNOWLEDGED_WITHIN_MS = 1000
 
@@ -84,7 +86,7 @@ export function createReads(context: HandlerContext): Reads {
         : Readable.from(prepended(body.head, body.rest), { objectMode: false })
     const job: Job = {
       method: http.method,
-      path: pathOf(http, plan.isGuarded),
+      path: pathOf(http, plan),
       headers: isDecoded ? withoutHeader(http.headers, 'content-encoding') : http.headers,
       body: hasBody ? (streamed ?? body?.head ?? request) : null,
       plan: isSticky ? { ...plan, isRead: false } : plan,
@@ -128,7 +130,7 @@ export function createReads(context: HandlerContext): Reads {
       const search = new URLSearchParams(http.search)
       search.delete('query')
       search.delete('query_id')
-      search.set('additional_table_filters', filters)
+      search.set(FILTERS, filters)
       if (http.method === 'GET' && !search.has('readonly')) search.set('readonly', '2')
       const upstream = upstreams[instance]
       if (upstream === undefined) throw new RangeError(`There is no instance ${instance}`)
@@ -146,13 +148,24 @@ export function createReads(context: HandlerContext): Reads {
 }
 
 /** Path and query for an instance; a guarded statement changes nothing there, whatever the client says. */
-function pathOf(http: RoutedHttp, isGuarded: boolean): string {
+function pathOf(http: RoutedHttp, { filters, isGuarded }: OnePlan): string {
   const said = http.search.getAll('readonly')
   const isReadonly = said.length === 1 && (said[0] === '1' || said[0] === '2')
+  const added: [name: string, value: string][] = []
+  if (isGuarded && !isReadonly) added.push(['readonly', '2'])
+  if (filters !== '') {
+    if (http.search.has(FILTERS))
+      throw new RouterException(
+        36,
+        'BAD_ARGUMENTS',
+        `${FILTERS} and a key that is named beside the query exclude each other: name the key in its WHERE`,
+      )
+    added.push([FILTERS, filters])
+  }
   let { query } = http
-  if (isGuarded && !isReadonly) {
+  if (added.length > 0) {
     const search = new URLSearchParams(http.search)
-    search.set('readonly', '2')
+    for (const [name, value] of added) search.set(name, value)
     query = search.toString()
   }
   return query === '' ? http.path : `${http.path}?${query}`

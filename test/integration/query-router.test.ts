@@ -102,6 +102,25 @@ test('a query without shard key is refused with a sentence, and asks every insta
   ).toBe('7\n')
   const comment = { search: { log_comment: '{"shard_key": "k7"}' } }
   expect((await routed(`SELECT v FROM ${table} WHERE v = 7`, comment)).text).toBe('7\n')
+  // Whatever else lies beside it, and whatever the key.
+  for (const [key, rows] of [
+    ['k7', '1'],
+    ["k'7\\", '0'],
+  ] as const) {
+    const named = await routed(`SELECT count() FROM ${table} AS o`, { headers: { 'X-Forestall-Key': key } })
+    expect(named.text).toBe(`${rows}\n`)
+  }
+  const narrowed = { additional_table_filters: "{'x': '1'}", forestall_key: 'k7' }
+  expect(await routed(`SELECT v FROM ${table}`, { search: narrowed })).toMatchObject({
+    status: 400,
+    code: '36',
+  })
+  const literals = await routed(
+    `SELECT n IN ('5'), -n::Int64 IN ('-5'), d IN ('2026-01-02'), u IN ('00000000-0000-0000-0000-000000000005')
+     FROM (SELECT materialize(5::UInt64) AS n, materialize(toDate('2026-01-02')) AS d,
+           materialize(toUUID('00000000-0000-0000-0000-000000000005')) AS u)`,
+  )
+  expect(literals.text).toBe('1\t1\t1\t1\n')
 
   const wide = await openRouter(instances.list, { replicas: 2, tables: rules, fanOut: 'all' })
   onTestFinished(() => wide.close())

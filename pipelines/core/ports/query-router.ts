@@ -33,6 +33,8 @@ export interface OnePlan {
   readonly segments: readonly number[]
   /** The shard keys that it asks for. */
   readonly keys: readonly string[]
+  /** Condition per table that hides rows of other keys, as in `PlanPart`; '' if the statement itself does. */
+  readonly filters: string
   /** Reads only: may be sent twice. */
   readonly isRead: boolean
   /** Whether it must be kept from changing the instance. */

@@ -1,7 +1,7 @@
 import type { PlannedRequest, QueryPlan, TableRule } from '#core/ports'
 import type { PlacementTable } from './placement.ts'
-import type { StatementRouter } from './route.ts'
-import { segmentFilters } from './segment-sql.ts'
+import type { Route, StatementRouter } from './route.ts'
+import { keyFilters, segmentFilters } from './segment-sql.ts'
 
 /** Plans requests by statement and placement. */
 export interface QueryPlanner {
@@ -19,7 +19,7 @@ export function createQueryPlanner(
   home: number,
   isOut: (instance: number) => boolean = () => false,
 ): QueryPlanner {
-  function bySegments(segments: readonly number[], keys: readonly string[], operation: string): QueryPlan {
+  function bySegments({ segments, keys, narrowed, operation }: Route & { kind: 'segments' }): QueryPlan {
     const candidates = segments.length === 0 ? everyone() : placement.readableForAll(segments)
     if (candidates.length === 0) {
       const missing = segments.find((s) => placement.readable(s).length === 0)
@@ -40,7 +40,18 @@ export function createQueryPlanner(
     }
     const [only] = segments
     const weights = segments.length === 1 && only !== undefined ? placement.weights(only) : []
-    return { kind: 'one', candidates, weights, segments, keys, isRead: true, isGuarded: false, operation }
+    const filters = narrowed.length === 0 ? '' : keyFilters(narrowed, keys)
+    return {
+      kind: 'one',
+      candidates,
+      weights,
+      segments,
+      keys,
+      filters,
+      isRead: true,
+      isGuarded: false,
+      operation,
+    }
   }
 
   /** Each segment to the instance that has the fewest so far, of those that answer if any does. */
@@ -84,13 +95,14 @@ export function createQueryPlanner(
             weights: [],
             segments: [],
             keys: [],
+            filters: '',
             isRead,
             isGuarded,
             operation,
           }
         }
         case 'segments':
-          return bySegments(route.segments, route.keys, route.operation)
+          return bySegments(route)
         case 'fan-out':
           return byParts(route.table, route.format)
         case 'insert':

@@ -23,6 +23,8 @@ export type Route =
       readonly segments: readonly number[]
       /** The keys that lie in them. */
       readonly keys: readonly string[]
+      /** Tables whose rows of other keys must be hidden: the client named the keys, the statement does not. */
+      readonly narrowed: readonly TableRule[]
       readonly operation: string
     }
   /** One instance for each part of the segments; the answers are put together. */
@@ -85,12 +87,18 @@ export function createStatementRouter(rules: RouterRules): StatementRouter {
     const [first] = sharded
     if (first === undefined) return hasOther ? { kind: 'home', isRead: true, operation } : anyRead(operation)
     // What the statement says counts for more than what stands beside it.
-    const keys =
-      boundKeys(tokens, sharded, request) ??
-      (request.keys === null ? null : namedKeys(request.keys, first[1]))
+    const bound = boundKeys(tokens, sharded, request)
+    const keys = bound ?? (request.keys === null ? null : namedKeys(request.keys, first[1]))
     if (keys === null) return withoutKey(tokens, sharded, tables.length, operation)
     const segments = new Set([...keys].map((key) => segmentOf(key, rules.segments)))
-    return { kind: 'segments', segments: [...segments].sort((a, b) => a - b), keys: [...keys], operation }
+    return {
+      kind: 'segments',
+      segments: [...segments].sort((a, b) => a - b),
+      keys: [...keys],
+      // Else it would show whatever else the instance holds at the moment.
+      narrowed: bound === null ? sharded.map(([, rule]) => rule) : [],
+      operation,
+    }
   }
 
   function withoutKey(

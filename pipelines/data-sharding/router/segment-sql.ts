@@ -1,3 +1,5 @@
+import type { TableRule } from '#core/ports'
+
 /** `name` in backticks. */
 const quoted = (name: string): string => `\`${name.replaceAll('\\', '\\\\').replaceAll('`', '\\`')}\``
 
@@ -15,18 +17,22 @@ export function segmentSql(column: string, segments: number): string {
   return `${mixed}[1] % ${segments}`
 }
 
+type KeyedTable = Pick<TableRule, 'database' | 'table' | 'keyColumn'>
+
+/** `text` as a literal. */
+const literal = (text: string): string => `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`
+
+/** A value for the setting `additional_table_filters`. */
+const filtersOf = (tables: readonly KeyedTable[], condition: (keyColumn: string) => string): string =>
+  `{${tables.map((t) => `${literal(`${t.database}.${t.table}`)}: ${literal(condition(t.keyColumn))}`).join(', ')}}`
+
 /** A value for the setting `additional_table_filters`: each table shows the rows of these segments only. */
-export function segmentFilters(
-  tables: readonly { readonly database: string; readonly table: string; readonly keyColumn: string }[],
+export const segmentFilters = (
+  tables: readonly KeyedTable[],
   segments: number,
   wanted: readonly number[],
-): string {
-  const text = (sql: string): string => `'${sql.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`
-  const list = wanted.join(', ')
-  return `{${tables
-    .map(
-      (t) =>
-        `${text(`${t.database}.${t.table}`)}: ${text(`${segmentSql(t.keyColumn, segments)} IN (${list})`)}`,
-    )
-    .join(', ')}}`
-}
+): string => filtersOf(tables, (column) => `${segmentSql(column, segments)} IN (${wanted.join(', ')})`)
+
+/** The same for the rows of these keys, in their canonical form. */
+export const keyFilters = (tables: readonly KeyedTable[], keys: readonly string[]): string =>
+  filtersOf(tables, (column) => `${quoted(column)} IN (${keys.map(literal).join(', ')})`)

@@ -34,6 +34,7 @@ async function front(urls: readonly string[], mayHedge: boolean, isRead = true, 
       segments: [],
       keys: [],
       isRead,
+      filters: '',
       isGuarded: false,
       operation: 'q',
     } as const
