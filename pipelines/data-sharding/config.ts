@@ -75,6 +75,9 @@ export const DEFAULT_DATA_CONFIG: Omit<DataConfig, 'services'> = {
 /** Work that may be late where nothing is said. */
 export const LATE_SHARE = 0.003
 
+/** Most instances that may be asked for: counts are tried one by one. */
+const MOST_INSTANCES = 1000
+
 const POSITIVE = [
   'segments',
   'dayWindows',
@@ -94,6 +97,8 @@ function checkService(service: DataService, wrong: Refuse): void {
   if (!(replicas >= 1 && replicas <= instances.length))
     wrong(`services.${name}.replicas`, replicas, `Set 1 to the number of instances (${instances.length}).`)
   if (!(capacity > 0)) wrong(`services.${name}.capacity`, capacity, 'Set a number above 0.')
+  if (maxInstances > MOST_INSTANCES)
+    wrong(`services.${name}.maxInstances`, maxInstances, `Set ${MOST_INSTANCES} or less.`)
   if (!(minInstances >= 1 && maxInstances >= minInstances))
     wrong(`services.${name}.minInstances`, minInstances, 'Set 1 or more, and no more than maxInstances.')
   const { lateShare = LATE_SHARE } = service

@@ -197,6 +197,7 @@ class DecisionProcessor implements RoundProcessor {
     const { wish, instances, capacity } = world.scale(now)
     if (previous !== undefined && instances === now && previous.mode === this.#config.mode) return
     const { leadWindows, windowMs } = this.#config
+    const costOf = (n: number): number => wish.costs[Math.min(n, service.maxInstances)] ?? 0
     const body: DataScaleBody = {
       service: service.service,
       instances,
@@ -215,11 +216,11 @@ class DecisionProcessor implements RoundProcessor {
         `${wish.q50.toFixed(0)} of work expected, ${wish.q99.toFixed(0)} in one of a hundred; an instance does ${capacity.toFixed(0)}`,
         ...(risk?.drivers.slice(1) ?? []),
       ],
-      q10: Math.max(0, 2 * wish.q50 - wish.q90),
+      q10: wish.q10,
       q50: wish.q50,
       q90: wish.q90,
-      cost_now: world.excess(now, capacity),
-      cost_after: world.excess(instances, capacity),
+      cost_now: costOf(now),
+      cost_after: costOf(instances),
     }
     this.#book.write(turn, 'scale', service.service, {
       body,

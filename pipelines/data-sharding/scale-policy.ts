@@ -22,11 +22,14 @@ export interface ScaleOptions {
 /** How many instances to have, and why. */
 export interface ScaleWish {
   readonly instances: number
+  readonly q10: number
   readonly q50: number
   readonly q90: number
   readonly q99: number
   /** P(work above what `instances` can do in time), 0..1. */
   readonly risk: number
+  /** What 0, 1, ... up to the most instances cost, in work: their price, and the work that is expected to be late. */
+  readonly costs: readonly number[]
 }
 
 /** Load that an instance serves within ten service times: 1 + r / (2 (1 - r)) = 10 (M/D/1) at r = 0.947. */
@@ -79,10 +82,12 @@ export class ScalePolicy {
       if (ahead.quantile((k + 0.5) / LEVELS) > FULL * capacity * instances) above++
     return {
       instances,
+      q10: ahead.quantile(0.1),
       q50: ahead.quantile(0.5),
       q90: ahead.quantile(0.9),
       q99: ahead.quantile(0.99),
       risk: above / LEVELS,
+      costs: this.#costs(ahead, capacity),
     }
   }
 
@@ -91,15 +96,16 @@ export class ScalePolicy {
     const { min, max } = this.#options
     // Beyond what the most can serve in time every count costs the same late work: then each instance still shortens it.
     if (forecast.mean > FULL * capacity * max) return max
-    let instances = min
-    let least = Infinity
-    for (let n = min; n <= max; n++) {
-      const cost = this.#budget.price * capacity * n + forecast.above(FULL * capacity * n)
-      if (cost >= least) continue
-      least = cost
-      instances = n
-    }
-    return instances
+    const costs = this.#costs(forecast, capacity).slice(min)
+    return min + costs.indexOf(Math.min(...costs))
+  }
+
+  #costs(forecast: TotalForecast, capacity: number): number[] {
+    const price = this.#budget.price * capacity
+    return Array.from(
+      { length: this.#options.max + 1 },
+      (_, n) => price * n + forecast.above(FULL * capacity * n),
+    )
   }
 
   /** What former wishes hold until so many steps from now. */

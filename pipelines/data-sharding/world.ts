@@ -39,7 +39,7 @@ export class ServiceWorld {
   /** Slow mean of the service's work per window: what the calendar's shares are shares of. */
   #level = 0
   readonly #events: () => readonly KnownEvent[]
-  #wish: ScaleWish = { instances: 1, q50: 0, q90: 0, q99: 0, risk: 0 }
+  #wish: ScaleWish = { instances: 1, q10: 0, q50: 0, q90: 0, q99: 0, risk: 0, costs: [] }
 
   /** `events`: the calendar as it stands. */
   constructor(config: DataConfig, service: DataService, events: () => readonly KnownEvent[] = () => []) {
@@ -155,11 +155,6 @@ export class ServiceWorld {
     const isPatient = this.#recent.length >= this.#config.patienceWindows
     const instances = this.#wish.instances > now ? this.#wish.instances : isPatient && most < now ? most : now
     return { wish: this.#wish, instances, capacity: this.#capacities.perWindow }
-  }
-
-  /** Work beyond what `instances` can do at its 99 % quantile: what not acting would cost. */
-  excess(instances: number, capacity: number): number {
-    return Math.max(0, this.#wish.q99 - instances * capacity)
   }
 
   /** Appends the state. */
