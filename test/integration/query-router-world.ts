@@ -75,3 +75,27 @@ export async function openRouter(
 }
 
 export const clientOf = (url: string): ClickHouseClient => createClient({ url, request_timeout: 30_000 })
+
+/** What an instance or a router has answered; '' or null for headers that are not there. */
+export interface Reply {
+  readonly status: number
+  readonly code: string | null
+  readonly text: string
+  readonly token: string
+}
+
+/** POSTs a statement. */
+export async function ask(
+  url: string,
+  body: string | Buffer,
+  options: { search?: Record<string, string>; headers?: Record<string, string> } = {},
+): Promise<Reply> {
+  const query = new URLSearchParams(options.search).toString()
+  const answer = await fetch(`${url}/?${query}`, { method: 'POST', body, headers: options.headers ?? {} })
+  return {
+    status: answer.status,
+    code: answer.headers.get('x-clickhouse-exception-code'),
+    text: await answer.text(),
+    token: answer.headers.get('x-forestall-token') ?? '',
+  }
+}

@@ -7,7 +7,7 @@ import { segmentOf } from '../../pipelines/data-sharding/placement/index.ts'
 import { failOnLeaks } from '../support/leaks.ts'
 import { uniqueName } from '../support/unique.ts'
 import { until } from '../support/until.ts'
-import { type Instances, openRouter, startInstances } from './query-router-world.ts'
+import { ask, type Instances, openRouter, startInstances } from './query-router-world.ts'
 
 failOnLeaks()
 
@@ -43,29 +43,6 @@ afterAll(async () => {
 beforeEach(() => {
   table = tables.shift() ?? ''
 })
-
-interface Reply {
-  readonly status: number
-  readonly code: string | null
-  readonly text: string
-  readonly token: string
-}
-
-/** POSTs a statement. */
-async function ask(
-  url: string,
-  body: string | Buffer,
-  options: { search?: Record<string, string>; headers?: Record<string, string> } = {},
-): Promise<Reply> {
-  const query = new URLSearchParams(options.search).toString()
-  const answer = await fetch(`${url}/?${query}`, { method: 'POST', body, headers: options.headers ?? {} })
-  return {
-    status: answer.status,
-    code: answer.headers.get('x-clickhouse-exception-code'),
-    text: await answer.text(),
-    token: answer.headers.get('x-forestall-token') ?? '',
-  }
-}
 
 const routed = (body: string, options: Parameters<typeof ask>[2] = {}) =>
   ask(router.router.url, body, options)
