@@ -61,6 +61,7 @@ export async function readTopic<R extends RecordName>(
   topic: string,
   record: R,
   visit: (value: RecordByName[R], cursor: RecordCursor) => Promise<void> | void,
+  until: ScanOptions['until'] = 'end',
 ): Promise<void> {
   let failure: Error | null = null
   const decode = async (cursor: RecordCursor): Promise<void> => {
@@ -69,6 +70,7 @@ export async function readTopic<R extends RecordName>(
     await visit(await codec.decodeAsync(buffer, valueStart, valueStart + valueLength, record), cursor)
   }
   await scanTopic(source, topic, decode, {
+    until,
     onError: (error) => {
       failure ??= error
     },

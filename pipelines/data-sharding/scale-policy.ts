@@ -69,7 +69,8 @@ export class ScalePolicy {
   wanted(capacity = this.#options.capacity): ScaleWish {
     const { leadSteps, patience } = this.#options
     const forecasts = this.#total.forecast()
-    const needs = forecasts.map((forecast) => this.#need(forecast, capacity))
+    const costs = forecasts.map((forecast) => this.#costs(forecast, capacity))
+    const needs = forecasts.map((forecast, k) => this.#need(forecast, costs[k]!, capacity))
     const ahead = forecasts[leadSteps]!
     // What will be there: what is needed, or what former wishes still hold.
     const limit = FULL * capacity * Math.max(needs[leadSteps]!, this.#held(leadSteps))
@@ -87,17 +88,17 @@ export class ScalePolicy {
       q90: ahead.quantile(0.9),
       q99: ahead.quantile(0.99),
       risk: above / LEVELS,
-      costs: this.#costs(ahead, capacity),
+      costs: costs[leadSteps]!,
     }
   }
 
   /** The count that costs least with the work that it would make late. */
-  #need(forecast: TotalForecast, capacity: number): number {
+  #need(forecast: TotalForecast, costs: readonly number[], capacity: number): number {
     const { min, max } = this.#options
     // Beyond what the most can serve in time every count costs the same late work: then each instance still shortens it.
     if (forecast.mean > FULL * capacity * max) return max
-    const costs = this.#costs(forecast, capacity).slice(min)
-    return min + costs.indexOf(Math.min(...costs))
+    const possible = costs.slice(min)
+    return min + possible.indexOf(Math.min(...possible))
   }
 
   #costs(forecast: TotalForecast, capacity: number): number[] {

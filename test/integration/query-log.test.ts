@@ -16,6 +16,7 @@ import { createWarehouse, ensureDatabase } from '#infra/clickhouse'
 import { createBroker } from '#infra/kafka'
 import { createRegistryClient } from '#infra/registry'
 import { type QueryLog, topicSpec } from '#schemas'
+import { readTopic } from '../../jobs/topic-reader.ts'
 import { failOnLeaks } from '../support/leaks.ts'
 import { uniqueName } from '../support/unique.ts'
 import { until } from '../support/until.ts'
@@ -98,22 +99,7 @@ async function start(name = 'log', rules = DEFAULT_RULES): Promise<QueryLogPolle
 /** The records that a `read_committed` reader sees. */
 async function output(): Promise<QueryLog[]> {
   const seen: QueryLog[] = []
-  const reader = broker.readPartitions({
-    partitions: [0, 1, 2, 3].map((partition) => ({
-      topic: `${prefix}logs.queries`,
-      partition,
-      from: 'earliest' as const,
-    })),
-    until: 'stable',
-    async onBatch(cursor) {
-      while (cursor.next()) {
-        const { buffer, valueStart, valueLength } = cursor
-        seen.push(await codec.decodeAsync(buffer, valueStart, valueStart + valueLength, 'QueryLog'))
-      }
-    },
-  })
-  await reader.done
-  await reader.close()
+  await readTopic(broker, codec, `${prefix}logs.queries`, 'QueryLog', (v) => void seen.push(v), 'stable')
   return seen
 }
 

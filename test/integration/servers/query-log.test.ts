@@ -6,6 +6,7 @@ import { openQueryLog, type QueryRule, startQueryLogPoller } from '#infra/adapte
 import { createWarehouse } from '#infra/clickhouse'
 import { createBroker } from '#infra/kafka'
 import { createRegistryClient } from '#infra/registry'
+import { readTopic } from '../../../jobs/topic-reader.ts'
 import { failOnLeaks } from '../../support/leaks.ts'
 import { uniqueName } from '../../support/unique.ts'
 import { until } from '../../support/until.ts'
@@ -44,23 +45,7 @@ describe.skipIf(reason !== '')(`the query log of a server${reason}`, () => {
 
   async function output(): Promise<QueryLog[]> {
     const seen: QueryLog[] = []
-    const partitions = [0, 1, 2, 3].map((partition) => ({
-      topic: `${prefix}logs.queries`,
-      partition,
-      from: 'earliest' as const,
-    }))
-    const reader = broker.readPartitions({
-      partitions,
-      until: 'stable',
-      async onBatch(cursor) {
-        while (cursor.next()) {
-          const { buffer, valueStart, valueLength } = cursor
-          seen.push(await codec.decodeAsync(buffer, valueStart, valueStart + valueLength, 'QueryLog'))
-        }
-      },
-    })
-    await reader.done
-    await reader.close()
+    await readTopic(broker, codec, `${prefix}logs.queries`, 'QueryLog', (v) => void seen.push(v), 'stable')
     return seen
   }
 
